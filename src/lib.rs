@@ -1,0 +1,4 @@
+//! tripoll
+pub mod poller;
+#[doc(hidden)]
+pub mod sys;

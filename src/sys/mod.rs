@@ -1,0 +1,34 @@
+//! The system calls this project makes, as typed and safe functions: descriptors in as [`BorrowedFd`], results out as [`io::Result`].
+//!
+//! Invariant: every `unsafe` block and every use of `libc` in the project stands in this folder (`tests/tidy.rs` looks). Nothing here
+//! has a policy: no retry, no loop, no state but the signal handler's descriptor.
+//!
+//! [`BorrowedFd`]: std::os::fd::BorrowedFd
+
+mod fs;
+mod kernel;
+mod net;
+mod process;
+mod wait;
+
+pub use fs::{OpenHow, open_beneath, open_component, open_directory};
+pub use kernel::{Calls, Kernel, Linux};
+pub use net::{abort_on_close, accept, is_listening, listen, receive, send, send_file, set_buffers, shutdown_write};
+pub use process::{EventFd, Signal, forward_signals, is_open, is_out_of_resources, raise_descriptor_limit};
+pub use wait::{
+    EBADF, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP, POLLIN, POLLNVAL,
+    POLLOUT,
+};
+pub use wait::{epoll_create, epoll_ctl, epoll_event, epoll_wait, poll, pollfd, select};
+
+use std::io;
+
+/// The result of a call that says "failed" with −1 and why in `errno`.
+fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// As [`cvt`], for calls that return how many bytes they moved.
+fn cvt_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

@@ -1,0 +1,166 @@
+//! Sockets: socket(2), accept4(2), recv(2), send(2), sendfile(2), shutdown(2).
+
+use super::{cvt, cvt_len};
+use std::fs::File;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A non-blocking, listening TCP socket bound to `address` (port 0: the kernel chooses).
+///
+/// Set on it: `SO_REUSEADDR`, so that a restart need not wait for old connections; `TCP_NODELAY`, which accepted sockets inherit; and
+/// for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers; on success the descriptor is new and nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(cvt(libc::socket(family, kind, 0))?) };
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    if address.is_ipv6() {
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    match address {
+        SocketAddr::V4(v4) => bind(
+            &socket,
+            &libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            },
+        )?,
+        SocketAddr::V6(v6) => bind(
+            &socket,
+            &libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo().to_be(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            },
+        )?,
+    }
+    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    Ok(socket)
+}
+
+/// bind(2) to a `sockaddr_in` or `sockaddr_in6`.
+fn bind<Address>(socket: &OwnedFd, address: &Address) -> io::Result<()> {
+    let length = size_of::<Address>() as libc::socklen_t;
+    // SAFETY: `address` is readable for `length` bytes and outlives the call; the kernel only reads it.
+    cvt(unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(address).cast(), length) }).map(drop)
+}
+
+/// setsockopt(2) for options that are an `int`.
+fn set_option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` is readable for `length` bytes and outlives the call; the kernel only reads it.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(&value).cast(), length) };
+    cvt(result).map(drop)
+}
+
+/// Makes both kernel buffers of a socket about `bytes` small (`SO_SNDBUF`, `SO_RCVBUF`; the kernel has a floor and doubles what it is
+/// told), so that a test sees answers block midway.
+pub fn set_buffers(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes)
+}
+
+/// Makes the next close(2) of the socket a reset (`SO_LINGER` of 0 s), for tests that play a rude peer.
+pub fn abort_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let length = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: `linger` is readable for `length` bytes and outlives the call; the kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            std::ptr::from_ref(&linger).cast(),
+            length,
+        )
+    };
+    cvt(result).map(drop)
+}
+
+/// Whether the socket is one that accept(2) can be called on (`SO_ACCEPTCONN`).
+pub fn is_listening(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` is writable for `length` bytes, `length` is ours, and both outlive the call.
+    cvt(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            std::ptr::from_mut(&mut value).cast(),
+            &mut length,
+        )
+    })?;
+    Ok(value != 0)
+}
+
+/// accept4(2), non-blocking and close-on-exec: the connection and its peer's address.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: `storage` is writable for `length` bytes and holds any address; both outlive the call; the new descriptor is ours alone.
+    let socket = unsafe {
+        OwnedFd::from_raw_fd(cvt(libc::accept4(listener.as_raw_fd(), storage.as_mut_ptr().cast(), &mut length, flags))?)
+    };
+    // SAFETY: zeroed at first, so initialised throughout whatever the kernel wrote; all-zero is a valid sockaddr_storage.
+    let storage = unsafe { storage.assume_init() };
+    Ok((socket, address(&storage)))
+}
+
+/// An address of the kernel's as std's. What is neither IPv4 nor IPv6 (a Unix socket) has no address: `0.0.0.0:0`.
+fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: sockaddr_storage is at least as large and as aligned as any address, and its family says that this is an IPv4 one.
+            let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+            SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into()
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above; its family says that this is an IPv6 one.
+            let v6 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), u32::from_be(v6.sin6_flowinfo), v6.sin6_scope_id).into()
+        }
+        _ => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
+/// recv(2): up to `into.len()` bytes; 0 is the end of the stream.
+pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `into` is exclusively ours for the call and writable for its length; the kernel writes at most that.
+    cvt_len(unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), 0) })
+}
+
+/// send(2) without SIGPIPE. `more` says that more bytes, or the end of the stream, follow at once: they share the segment (`MSG_MORE`).
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    // SAFETY: `bytes` is readable for its length; the kernel copies it and keeps no pointer.
+    cvt_len(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// sendfile(2): up to `length` bytes of `file` from `offset`; 0 is the end of the file. The file's own position stays as it is.
+pub fn send_file(socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+    let mut offset = libc::off64_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: `offset` is ours and outlives the call; the kernel reads and writes that one number.
+    cvt_len(unsafe { libc::sendfile64(socket.as_raw_fd(), file.as_raw_fd(), &mut offset, length) })
+}
+
+/// shutdown(2) of the sending direction: the peer reads everything sent, then the end of the stream.
+pub fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}

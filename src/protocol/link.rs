@@ -1,0 +1,179 @@
+//! A protocol with the input it left and what it wants: the whole connection less the socket.
+//!
+//! Invariant: input is offered in order, each byte until it is taken, and none while the connection is paused, full or finished.
+
+use super::{Context, Cue, Deadline, Fate, Now, OUTBOX_HIGH, Outbox, Protocol};
+use std::task::Waker;
+
+/// What a driver lends a [`Link`] for one call.
+pub struct Driver<'a> {
+    /// The time.
+    pub now: Now,
+    /// Where answers go. What is in it after the call is the driver's to send, before the next call to the same link.
+    pub out: &'a mut Outbox,
+    /// The wish of the protocol, where it had one, for the driver to note after the call.
+    pub deadline: Option<Deadline>,
+    /// Makes the waker that leads to [`Cue::Woken`].
+    pub waker: &'a dyn Fn() -> Waker,
+}
+
+/// A connection less its socket, driven by whoever has the socket: the reactor, a blocking loop, a test.
+///
+/// After every call, and after each time the outbox shrank, a driver acts on [`fate`](Self::fate), [`wants_input`](Self::wants_input)
+/// and [`wants_room`](Self::wants_room).
+pub struct Link {
+    protocol: Box<dyn Protocol>,
+    /// Input that was not taken yet. Boxed once more, since most connections are idle and have none: 8 bytes in place of 24.
+    #[allow(clippy::box_collection)]
+    rest: Option<Box<Vec<u8>>>,
+    end: End,
+    fate: Fate,
+    paused: bool,
+    /// The outbox reached [`OUTBOX_HIGH`] and [`Cue::Room`] was not told since.
+    full: bool,
+}
+
+/// What is known of the end of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Not seen.
+    Ahead,
+    /// Seen, but there was input to take before it, and no taking it.
+    Seen,
+    /// Seen, and the protocol knows.
+    Told,
+}
+
+impl Link {
+    /// The driver's first call is [`cue`](Self::cue) with [`Cue::Opened`].
+    pub fn new(protocol: Box<dyn Protocol>) -> Link {
+        Link { protocol, rest: None, end: End::Ahead, fate: Fate::Open, paused: false, full: false }
+    }
+
+    /// How the connection goes on.
+    pub fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Whether the driver should read. When not, neither may the poller: a socket that is readable for ever would make it spin.
+    pub fn wants_input(&self) -> bool {
+        self.takes() && self.end == End::Ahead
+    }
+
+    /// Whether the driver should call [`room`](Self::room) when the outbox has shrunk.
+    pub fn wants_room(&self) -> bool {
+        self.full && self.fate == Fate::Open
+    }
+
+    /// Whether the peer has ended its side of the stream.
+    pub fn has_ended(&self) -> bool {
+        self.end != End::Ahead
+    }
+
+    /// New input, mostly taken straight from the driver's buffer: only what is left is copied.
+    pub fn feed(&mut self, new: &[u8], driver: &mut Driver<'_>) {
+        match self.rest.take() {
+            None => {
+                let taken = self.take(new, driver);
+                if taken < new.len() && self.fate == Fate::Open {
+                    self.rest = Some(Box::new(new[taken..].to_vec()));
+                }
+            }
+            Some(mut rest) => {
+                rest.extend_from_slice(new);
+                let taken = self.take(&rest, driver);
+                rest.drain(..taken);
+                if !rest.is_empty() && self.fate == Fate::Open {
+                    self.rest = Some(rest);
+                }
+            }
+        }
+        if self.end == End::Seen && self.takes() {
+            self.end = End::Told;
+            self.call(driver, |protocol, cx| protocol.cue(Cue::EndOfInput, cx));
+        }
+    }
+
+    /// The peer sends no more.
+    pub fn end_of_input(&mut self, driver: &mut Driver<'_>) {
+        if self.end == End::Ahead {
+            self.end = End::Seen;
+            self.feed(&[], driver);
+        }
+    }
+
+    /// Tells the protocol, then offers it what waits: a pause may be over, and no socket event will say so.
+    pub fn cue(&mut self, cue: Cue, driver: &mut Driver<'_>) {
+        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
+        if cue != Cue::Closed {
+            self.feed(&[], driver);
+        }
+    }
+
+    /// To be called when the outbox has shrunk: cues [`Cue::Room`] and offers what waits, where that was held back. Whether it did.
+    pub fn room(&mut self, driver: &mut Driver<'_>) -> bool {
+        if !self.wants_room() || driver.out.queued() >= OUTBOX_HIGH {
+            return false;
+        }
+        self.full = false;
+        self.cue(Cue::Room, driver);
+        true
+    }
+
+    fn takes(&self) -> bool {
+        self.fate == Fate::Open && !self.paused && !self.full
+    }
+
+    /// Offers `input` message by message and returns how much of it was taken.
+    fn take(&mut self, input: &[u8], driver: &mut Driver<'_>) -> usize {
+        let mut at = 0;
+        while at < input.len() && self.takes() {
+            let offered = &input[at..];
+            let mut taken = 0;
+            let was_replaced = self.call(driver, |protocol, cx| taken = protocol.receive(offered, cx));
+            assert!(taken <= offered.len(), "a protocol took {taken} bytes of {}", offered.len());
+            at += taken;
+            if taken == 0 && !was_replaced {
+                if offered.len() >= self.protocol.input_max() && self.takes() {
+                    debug_assert!(false, "a protocol waits for more than its input_max");
+                    self.fate = Fate::Abort;
+                }
+                break;
+            }
+        }
+        at
+    }
+
+    /// Lets the protocol act, and its successor begin. Whether there was one.
+    fn call(&mut self, driver: &mut Driver<'_>, act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>)) -> bool {
+        let mut next = self.act(driver, act);
+        let was_replaced = next.is_some();
+        while let Some(protocol) = next {
+            self.protocol = protocol;
+            self.paused = false;
+            driver.deadline = Some(Deadline::Never);
+            next = self.act(driver, |protocol, cx| protocol.cue(Cue::Opened, cx));
+        }
+        was_replaced
+    }
+
+    fn act(
+        &mut self,
+        driver: &mut Driver<'_>,
+        act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>),
+    ) -> Option<Box<dyn Protocol>> {
+        let mut next = None;
+        let mut cx = Context {
+            now: driver.now,
+            out: driver.out,
+            deadline: &mut driver.deadline,
+            waker: driver.waker,
+            paused: &mut self.paused,
+            fate: &mut self.fate,
+            next: &mut next,
+        };
+        act(&mut *self.protocol, &mut cx);
+        self.full |= driver.out.queued() >= OUTBOX_HIGH;
+        next
+    }
+}

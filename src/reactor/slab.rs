@@ -1,0 +1,92 @@
+//! Numbered places for whoever has events, with a generation each: a token outlives its tenant without reaching the next one.
+
+use crate::poller::Token;
+
+/// Places that are used again only after [`reuse_released`](Slab::reuse_released): within a turn an index means one tenant at most.
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    released: Vec<u32>,
+}
+
+struct Slot<T> {
+    generation: u32,
+    tenant: Option<T>,
+}
+
+impl<T> Slab<T> {
+    pub fn new() -> Slab<T> {
+        Slab { slots: Vec::new(), free: Vec::new(), released: Vec::new() }
+    }
+
+    /// Lets `tenant` in.
+    pub fn insert(&mut self, tenant: T) -> Token {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, tenant: None });
+            u32::try_from(self.slots.len() - 1).expect("fewer than 2³² descriptors")
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.tenant = Some(tenant);
+        Token { index, generation: slot.generation }
+    }
+
+    /// The tenant that `token` was made for, if it is still there.
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(token.index as usize)?;
+        slot.tenant.as_mut().filter(|_| slot.generation == token.generation)
+    }
+
+    /// The token of whoever is at `index` now.
+    pub fn token(&self, index: u32) -> Option<Token> {
+        let slot = self.slots.get(index as usize)?;
+        slot.tenant.is_some().then_some(Token { index, generation: slot.generation })
+    }
+
+    /// Takes the tenant out.
+    pub fn remove(&mut self, token: Token) -> Option<T> {
+        self.get_mut(token)?;
+        let slot = &mut self.slots[token.index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        self.released.push(token.index);
+        slot.tenant.take()
+    }
+
+    /// From now on the places of removed tenants may be given away.
+    pub fn reuse_released(&mut self) {
+        self.free.append(&mut self.released);
+    }
+
+    /// Every tenant's token.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> {
+        (0..self.slots.len()).filter_map(|index| self.token(index as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_does_not_reach_the_next_tenant() {
+        let mut slab = Slab::new();
+        let first = slab.insert("first");
+        assert_eq!(slab.remove(first), Some("first"));
+        slab.reuse_released();
+        let second = slab.insert("second");
+        assert_eq!(second.index, first.index, "the place is used again");
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get_mut(second), Some(&mut "second"));
+    }
+
+    #[test]
+    fn a_place_is_not_used_again_within_the_turn() {
+        let mut slab = Slab::new();
+        let first = slab.insert(1);
+        slab.remove(first);
+        assert_ne!(slab.insert(2).index, first.index);
+        slab.reuse_released();
+        assert_eq!(slab.insert(3).index, first.index);
+        assert_eq!(slab.tokens().count(), 2);
+    }
+}

@@ -1,0 +1,296 @@
+//! Deadlines of connections, by class. Never reads a clock.
+//!
+//! Invariant: each slot has at most one deadline. Deadlines of the same class and duration form a list in the order they were set, which
+//! is the order they pass: setting, re-setting and clearing one costs the same however many there are, and the front of an idle list is
+//! who has been idle longest. Only deadlines at a given instant need a heap.
+//!
+//! ```text
+//!   Idle(60 s)   front ⇄ slot 7 ⇄ slot 3 ⇄ slot 12 back ◀─ set
+//!   After(10 s)  front ⇄ slot 5 back ◀─ set
+//!   At(…)        heap: (instant, slot), outdated entries passed over
+//! ```
+
+use crate::protocol::Deadline;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+/// Lists past this many go to the heap: a protocol that computes its durations must not make looking for a list expensive.
+const LISTS_MAX: usize = 16;
+
+/// No slot, no neighbour.
+const NIL: u32 = u32::MAX;
+
+/// At most one deadline for each slot.
+pub struct Timers {
+    /// Instants are kept as nanoseconds since then.
+    base: Instant,
+    nodes: Vec<Node>,
+    lists: Vec<List>,
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    /// How many entries of `heap` are not outdated.
+    in_heap: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    at_ns: u64,
+    prev: u32,
+    next: u32,
+    place: Place,
+}
+
+/// Where a slot's deadline is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    None,
+    List(u8),
+    Heap,
+}
+
+struct List {
+    idle: bool,
+    after: Duration,
+    front: u32,
+    back: u32,
+}
+
+impl Timers {
+    /// No deadlines. None can be before `base`.
+    pub fn new(base: Instant) -> Timers {
+        Timers { base, nodes: Vec::new(), lists: Vec::new(), heap: BinaryHeap::new(), in_heap: 0 }
+    }
+
+    /// Replaces the deadline of `slot`, counted from `now`.
+    pub fn set(&mut self, slot: u32, deadline: Deadline, now: Instant) {
+        self.clear(slot);
+        match deadline {
+            Deadline::Never => {}
+            Deadline::Idle(after) => self.set_after(slot, true, after, now),
+            Deadline::After(after) => self.set_after(slot, false, after, now),
+            Deadline::At(at) => self.push_heap(slot, self.nanos(at)),
+        }
+    }
+
+    /// The deadline of `slot`, as it was set.
+    pub fn get(&self, slot: u32) -> Deadline {
+        let Some(node) = self.nodes.get(slot as usize) else { return Deadline::Never };
+        match node.place {
+            Place::None => Deadline::Never,
+            Place::Heap => Deadline::At(self.base + Duration::from_nanos(node.at_ns)),
+            Place::List(list) => match self.lists[usize::from(list)] {
+                List { idle: true, after, .. } => Deadline::Idle(after),
+                List { idle: false, after, .. } => Deadline::After(after),
+            },
+        }
+    }
+
+    /// Forgets the deadline of `slot`, if it has one.
+    pub fn clear(&mut self, slot: u32) {
+        let Some(node) = self.nodes.get_mut(slot as usize) else { return };
+        let Node { prev, next, place, .. } = *node;
+        node.place = Place::None;
+        match place {
+            Place::None => {}
+            Place::Heap => self.in_heap -= 1,
+            Place::List(list) => {
+                match prev {
+                    NIL => self.lists[usize::from(list)].front = next,
+                    prev => self.nodes[prev as usize].next = next,
+                }
+                match next {
+                    NIL => self.lists[usize::from(list)].back = prev,
+                    next => self.nodes[next as usize].prev = prev,
+                }
+            }
+        }
+    }
+
+    /// The nearest deadline.
+    pub fn next(&mut self) -> Option<Instant> {
+        while self.heap.peek().is_some_and(|Reverse((at_ns, slot))| self.is_outdated(*at_ns, *slot)) {
+            self.heap.pop();
+        }
+        let of_heap = self.heap.peek().map(|Reverse((at_ns, _))| *at_ns);
+        let fronts = self.lists.iter().filter(|list| list.front != NIL);
+        let of_lists = fronts.map(|list| self.nodes[list.front as usize].at_ns).min();
+        let at_ns = of_heap.into_iter().chain(of_lists).min()?;
+        Some(self.base + Duration::from_nanos(at_ns))
+    }
+
+    /// Takes one slot whose deadline is not after `now`.
+    pub fn expire(&mut self, now: Instant) -> Option<u32> {
+        let now_ns = self.nanos(now);
+        let fronts = self.lists.iter().map(|list| list.front).filter(|front| *front != NIL);
+        let passed = fronts.into_iter().find(|front| self.nodes[*front as usize].at_ns <= now_ns);
+        if let Some(slot) = passed {
+            self.clear(slot);
+            return Some(slot);
+        }
+        while let Some(Reverse((at_ns, slot))) = self.heap.peek().copied() {
+            let is_outdated = self.is_outdated(at_ns, slot);
+            if !is_outdated && at_ns > now_ns {
+                return None;
+            }
+            self.heap.pop();
+            if !is_outdated {
+                self.clear(slot);
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    fn set_after(&mut self, slot: u32, idle: bool, after: Duration, now: Instant) {
+        let at_ns = self.nanos(now).saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+        let Some(list) = self.list(idle, after) else { return self.push_heap(slot, at_ns) };
+        let back = std::mem::replace(&mut self.lists[list].back, slot);
+        match back {
+            NIL => self.lists[list].front = slot,
+            back => self.nodes[back as usize].next = slot,
+        }
+        *self.node_mut(slot) = Node { at_ns, prev: back, next: NIL, place: Place::List(list as u8) };
+    }
+
+    /// The list for deadlines of this kind, made when it is new, `None` when there are too many.
+    fn list(&mut self, idle: bool, after: Duration) -> Option<usize> {
+        if let Some(at) = self.lists.iter().position(|list| list.idle == idle && list.after == after) {
+            return Some(at);
+        }
+        let list = List { idle, after, front: NIL, back: NIL };
+        // A list that is empty now may as well serve another duration.
+        if let Some(at) = self.lists.iter().position(|list| list.front == NIL) {
+            self.lists[at] = list;
+            return Some(at);
+        }
+        (self.lists.len() < LISTS_MAX).then(|| {
+            self.lists.push(list);
+            self.lists.len() - 1
+        })
+    }
+
+    fn push_heap(&mut self, slot: u32, at_ns: u64) {
+        *self.node_mut(slot) = Node { at_ns, prev: NIL, next: NIL, place: Place::Heap };
+        self.in_heap += 1;
+        self.heap.push(Reverse((at_ns, slot)));
+        // Re-setting leaves an outdated entry behind each time: they are swept before they outnumber the others.
+        if self.heap.len() > 2 * self.in_heap + 64 {
+            let mut entries = std::mem::take(&mut self.heap).into_vec();
+            entries.retain(|Reverse((at_ns, slot))| !self.is_outdated(*at_ns, *slot));
+            entries.sort_unstable();
+            entries.dedup();
+            self.heap = entries.into();
+        }
+    }
+
+    fn is_outdated(&self, at_ns: u64, slot: u32) -> bool {
+        let node = &self.nodes[slot as usize];
+        node.place != Place::Heap || node.at_ns != at_ns
+    }
+
+    fn node_mut(&mut self, slot: u32) -> &mut Node {
+        let at = slot as usize;
+        if at >= self.nodes.len() {
+            self.nodes.resize(at + 1, Node { at_ns: 0, prev: NIL, next: NIL, place: Place::None });
+        }
+        &mut self.nodes[at]
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn all_expired(timers: &mut Timers, now: Instant) -> Vec<u32> {
+        let mut slots: Vec<_> = std::iter::from_fn(|| timers.expire(now)).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    #[test]
+    fn a_deadline_passes_once_and_not_before_its_time() {
+        let base = Instant::now();
+        let cases: &[(&str, Deadline)] =
+            &[("idle", Deadline::Idle(2 * S)), ("after", Deadline::After(2 * S)), ("at", Deadline::At(base + 2 * S))];
+        for (case, deadline) in cases {
+            let mut timers = Timers::new(base);
+            timers.set(5, *deadline, base);
+            assert_eq!(timers.get(5), *deadline, "{case}");
+            assert_eq!(timers.next(), Some(base + 2 * S), "{case}");
+            assert_eq!(timers.expire(base + 2 * S - Duration::from_nanos(1)), None, "{case}");
+            assert_eq!(timers.expire(base + 2 * S), Some(5), "{case}");
+            assert_eq!(timers.expire(base + 9 * S), None, "{case}");
+            assert_eq!(timers.next(), None, "{case}");
+        }
+    }
+
+    #[test]
+    fn setting_again_replaces_and_clearing_forgets() {
+        let base = Instant::now();
+        let kinds = [Deadline::Idle(S), Deadline::After(S), Deadline::At(base + S)];
+        for first in kinds {
+            for second in [Deadline::Idle(5 * S), Deadline::After(5 * S), Deadline::At(base + 5 * S)] {
+                let mut timers = Timers::new(base);
+                timers.set(0, first, base);
+                timers.set(0, second, base);
+                assert_eq!(timers.next(), Some(base + 5 * S), "{first:?}, {second:?}");
+                assert_eq!(timers.expire(base + 2 * S), None, "{first:?}, {second:?}");
+                timers.set(0, Deadline::Never, base);
+                assert_eq!((timers.next(), timers.expire(base + 9 * S)), (None, None), "{first:?}, {second:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_in_a_list_stay_when_one_leaves() {
+        let base = Instant::now();
+        for leaves in 0..4 {
+            let mut timers = Timers::new(base);
+            for slot in 0..4 {
+                timers.set(slot, Deadline::Idle(S), base);
+            }
+            timers.clear(leaves);
+            let stay: Vec<u32> = (0..4).filter(|slot| *slot != leaves).collect();
+            assert_eq!(all_expired(&mut timers, base + S), stay);
+        }
+    }
+
+    #[test]
+    fn more_durations_than_lists_still_pass_in_time() {
+        let base = Instant::now();
+        let mut timers = Timers::new(base);
+        for slot in 0..100 {
+            timers.set(slot, Deadline::After(S * (slot + 1)), base);
+        }
+        for slot in 0..100 {
+            assert_eq!(timers.next(), Some(base + S * (slot + 1)));
+            assert_eq!(all_expired(&mut timers, base + S * (slot + 1)), [slot]);
+        }
+    }
+
+    #[test]
+    fn re_setting_does_not_grow_the_heap() {
+        let base = Instant::now();
+        let mut timers = Timers::new(base);
+        for n in 0..10_000 {
+            timers.set(3, Deadline::At(base + S * n), base);
+            timers.set(4, Deadline::At(base + S), base);
+        }
+        assert!(timers.heap.len() <= 2 * 2 + 64, "{}", timers.heap.len());
+        assert_eq!(all_expired(&mut timers, base + S * 20_000), [3, 4]);
+    }
+
+    #[test]
+    fn a_time_before_the_base_is_the_base() {
+        let base = Instant::now() + S;
+        let mut timers = Timers::new(base);
+        timers.set(0, Deadline::At(base - S), base - S);
+        assert_eq!(timers.expire(base), Some(0));
+    }
+}

@@ -47,7 +47,7 @@ pub enum Cue {
     Woken,
     /// The peer sends no more. Told once, when all that could be taken was taken; what is left is an incomplete message.
     EndOfInput,
-    /// The [`Context::deadline`] has passed. May come without reason: harmless to who looks at its own state.
+    /// The [`Context::deadline`] has passed; there is none any more.
     DeadlinePassed,
     /// The server is going down: finish what was begun, begin nothing.
     ShuttingDown,

@@ -19,11 +19,11 @@ pub enum OpenHow {
 
 impl OpenHow {
     fn flags(self) -> libc::c_int {
-        let flags = match self {
-            OpenHow::Read => libc::O_RDONLY,
-            OpenHow::Directory => libc::O_PATH | libc::O_DIRECTORY,
-        };
-        flags | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY
+        match self {
+            OpenHow::Read => libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
+            // openat2 refuses what O_PATH has no use for.
+            OpenHow::Directory => libc::O_PATH | libc::O_CLOEXEC | libc::O_DIRECTORY,
+        }
     }
 }
 

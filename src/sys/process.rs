@@ -30,6 +30,12 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
+/// Whether `error` says that what was opened is there but no file: a socket (ENXIO), a device without a driver
+/// (ENODEV), a link that is not followed (ELOOP).
+pub fn is_no_file(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENODEV | libc::ELOOP))
+}
+
 /// A counter in the kernel that becomes readable when it is rung: eventfd(2), non-blocking.
 #[derive(Debug)]
 pub struct EventFd(File);

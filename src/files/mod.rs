@@ -1,0 +1,206 @@
+//! A folder, served: one [`Service`] among others.
+//!
+//! Invariant: no byte from outside the folder leaves it, whatever the target, the links, or what moves meanwhile: the kernel resolves
+//! names beneath the folder's descriptor, and no check of strings is relied on.
+//!
+//! ```text
+//!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ conditions ─▶ range ─▶ Response
+//!             dots resolved          beneath DIR       index, slash     304           206, 416
+//! ```
+
+mod media_type;
+mod path;
+mod root;
+mod validators;
+
+pub use media_type::media_type;
+pub use path::{Resolved, resolve};
+pub use root::{Resolver, Root};
+pub use validators::Validators;
+
+use crate::http::{Body, Method, Reject, Request, Response, Service, StatusCode, parse_range};
+use crate::http::{RangeError, Reception};
+use crate::protocol::OpenFile;
+use crate::sys;
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Files up to this are read and sent with their heads in one call; sendfile costs a call of its own.
+const READ_BYTES_MAX: u64 = 16 * 1024;
+
+/// A file that changes while it is read is read again this often.
+const READ_TRIES: usize = 3;
+
+/// The file that stands for its folder.
+const INDEX: &str = "index.html";
+
+/// Serves the files beneath a folder.
+#[derive(Debug)]
+pub struct Files {
+    root: Root,
+}
+
+impl Files {
+    /// # Errors
+    /// Where `directory` can't be opened, or is none.
+    pub fn new(directory: &Path) -> io::Result<Files> {
+        Ok(Files { root: Root::open(directory)? })
+    }
+
+    /// Files beneath a root that is open already.
+    pub fn beneath(root: Root) -> Files {
+        Files { root }
+    }
+
+    /// How names are resolved.
+    pub fn resolver(&self) -> Resolver {
+        self.root.resolver()
+    }
+
+    fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
+        check_method(request.method())?;
+        let resolved = resolve(request.path())?;
+        for _ in 1..READ_TRIES {
+            if let Some(response) = self.try_answer(request, &resolved, Hurry::No)? {
+                return Ok(response);
+            }
+        }
+        let response = self.try_answer(request, &resolved, Hurry::Yes)?;
+        Ok(response.expect("in a hurry there is always an answer"))
+    }
+
+    /// `None` where the file changed while it was read.
+    fn try_answer(&self, request: &Request<'_>, at: &Resolved, hurry: Hurry) -> Result<Option<Response>, Reject> {
+        let (file, metadata) = self.open(at)?;
+        if !metadata.is_dir() {
+            return if at.is_directory { Err(Reject::NotFound) } else { respond(request, at, file, &metadata, hurry) };
+        }
+        if !at.is_directory {
+            return Ok(Some(redirect(at, request.query())));
+        }
+        let index = at.join(INDEX);
+        match self.open(&index) {
+            Ok((file, metadata)) if metadata.is_file() => respond(request, &index, file, &metadata, hurry),
+            Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index.html")),
+            Err(reject) => Err(reject),
+        }
+    }
+
+    fn open(&self, at: &Resolved) -> Result<(File, Metadata), Reject> {
+        let file = self.root.open_beneath(&at.path).map_err(|error| reject(&error))?;
+        let metadata = file.metadata().map_err(|error| reject(&error))?;
+        Ok((file, metadata))
+    }
+}
+
+/// Whether an answer may wait for a quiet moment of the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    No,
+    Yes,
+}
+
+impl Service for Files {
+    fn respond(&self, request: &Request<'_>) -> Response {
+        self.answer(request).unwrap_or_else(Response::from)
+    }
+
+    fn receive_body(&self, request: &Request<'_>) -> Reception {
+        match check_method(request.method()) {
+            Ok(()) => Reception::Buffer,
+            Err(reject) => Reception::Refuse(reject.into()),
+        }
+    }
+}
+
+fn check_method(method: &Method) -> Result<(), Reject> {
+    match method {
+        &Method::GET | &Method::HEAD => Ok(()),
+        _ => Err(Reject::MethodNotAllowed { allow: "GET, HEAD".into() }),
+    }
+}
+
+/// What opening or reading a file failed with, as an answer. What is not there, leads out, or is no file looks the same from outside.
+fn reject(error: &io::Error) -> Reject {
+    use io::ErrorKind::*;
+    match error.kind() {
+        NotFound | NotADirectory | CrossesDevices | InvalidFilename => Reject::NotFound,
+        PermissionDenied => Reject::Forbidden("it can't be read"),
+        WouldBlock => Reject::Unavailable,
+        _ if sys::is_out_of_resources(error) => Reject::Unavailable,
+        _ if sys::is_no_file(error) => Reject::NotFound,
+        _ => Reject::ReadFailed,
+    }
+}
+
+/// RFC 9110 §15.4.2, to the same name with a slash, query kept. One slash in front: two would name another host.
+fn redirect(at: &Resolved, query: Option<&str>) -> Response {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("{}/{query}", at.to_url_path());
+    Response::text("301 Moved Permanently: a folder's address ends in a slash\n")
+        .with_status(StatusCode::MOVED_PERMANENTLY)
+        .field("Location", &location)
+}
+
+/// Answers with a file that is open: 304, 206, 416 or 200, in this order of questions (RFC 9110 §13.2.2).
+fn respond(
+    request: &Request<'_>,
+    at: &Resolved,
+    file: File,
+    metadata: &Metadata,
+    hurry: Hurry,
+) -> Result<Option<Response>, Reject> {
+    if !metadata.is_file() {
+        return Err(Reject::NotFound); // A FIFO, a socket, a device.
+    }
+    let validators = Validators::of(metadata, request.now());
+    if validators.match_request(request) {
+        return Ok(Some(validators.add_to(Response::new(StatusCode::NOT_MODIFIED))));
+    }
+    let file = Arc::new(OpenFile::new(file, metadata));
+    let range = range(request, &validators, file.size())?;
+    let wanted = range.clone().unwrap_or(0..file.size());
+    let body = match request.method() {
+        &Method::GET if wanted.end - wanted.start <= READ_BYTES_MAX && hurry == Hurry::No => {
+            match read(&file, &wanted).map_err(|error| reject(&error))? {
+                Some(bytes) => Body::Bytes(bytes),
+                None => return Ok(None),
+            }
+        }
+        _ => Body::File(file.clone(), wanted),
+    };
+    let response = Response::new(StatusCode::OK).field("Content-Type", &media_type(&at.path));
+    let response = validators.add_to(response).field("Accept-Ranges", "bytes").with_body(body);
+    Ok(Some(match range {
+        None => response,
+        Some(Range { start, end }) => response
+            .with_status(StatusCode::PARTIAL_CONTENT)
+            .field("Content-Range", &format!("bytes {start}-{}/{}", end - 1, file.size())),
+    }))
+}
+
+/// The range that is asked for, if one is (RFC 9110 §14.2: of GET only) and the file is still the one that it was asked of (§13.1.5).
+fn range(request: &Request<'_>, validators: &Validators, size: u64) -> Result<Option<Range<u64>>, Reject> {
+    let fields = request.fields();
+    let asked = fields.get("range").filter(|_| request.method() == Method::GET);
+    let is_same = fields.get("if-range").is_none_or(|value| validators.is_strongly(value));
+    match asked.filter(|_| is_same).map(|value| parse_range(value, size)) {
+        None | Some(Err(RangeError::Ignore)) => Ok(None),
+        Some(Ok(range)) => Ok(Some(range)),
+        Some(Err(RangeError::NotSatisfiable)) => Err(Reject::RangeNotSatisfiable { size }),
+    }
+}
+
+/// A range of a file as bytes, or `None` where the file changed since it was opened.
+fn read(file: &OpenFile, range: &Range<u64>) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    match file.file().read_exact_at(&mut bytes, range.start) {
+        Ok(()) => Ok(file.is_unchanged()?.then_some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,135 @@
+//! From the path of a target to a name beneath the folder: decoded once, dots resolved, nothing that hides.
+
+use crate::http::Reject;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
+/// What of a segment is written as it is (RFC 3986 §2.3); all else is encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The one dot name that is meant to be seen (RFC 8615).
+const WELL_KNOWN: &[u8] = b".well-known";
+
+/// A name beneath the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Relative, without `.` and `..`; `.` alone is the folder itself.
+    pub path: CString,
+    /// The target says that it is a folder: it ends in a slash.
+    pub is_directory: bool,
+}
+
+impl Resolved {
+    fn new(segments: &[Vec<u8>], is_directory: bool) -> Result<Resolved, Reject> {
+        let path = if segments.is_empty() { b".".to_vec() } else { segments.join(&b'/') };
+        let path = CString::new(path).map_err(|_| Reject::BadRequest("the path has a NUL"))?;
+        Ok(Resolved { path, is_directory })
+    }
+
+    /// A file in this folder. `name` is a plain one.
+    pub(super) fn join(&self, name: &str) -> Resolved {
+        let path = [self.path.as_bytes(), b"/", name.as_bytes()].concat();
+        Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
+    }
+
+    /// As the path of a URL: percent-encoded, with one slash in front and none behind.
+    pub(super) fn to_url_path(&self) -> String {
+        let segments = self.path.as_bytes().split(|byte| *byte == b'/').filter(|segment| *segment != b".");
+        segments.flat_map(|segment| ["/".to_string(), percent_encode(segment, ENCODED).to_string()]).collect()
+    }
+
+    /// As a path of the file system.
+    pub fn as_path(&self) -> &std::path::Path {
+        OsStr::from_bytes(self.path.as_bytes()).as_ref()
+    }
+}
+
+/// Resolves the path of a target as RFC 3986 §5.2.4 does, after decoding it once.
+///
+/// # Errors
+/// 400 for what no path can be: a `%` without two digits, a NUL, a `..` past the top, `*`. 404 for what no file here can be called: names with an
+/// encoded slash, names that begin with a dot (but `.well-known`).
+pub fn resolve(path: &str) -> Result<Resolved, Reject> {
+    if !path.starts_with('/') {
+        return Err(Reject::BadRequest("the target is not a path"));
+    }
+    let mut segments: Vec<Vec<u8>> = Vec::new();
+    let mut is_directory = false;
+    for raw in path[1..].split('/') {
+        if !is_encoded_well(raw.as_bytes()) {
+            return Err(Reject::BadRequest("a % in the path has no two hexadecimal digits behind it"));
+        }
+        let segment: Vec<u8> = percent_decode_str(raw).collect();
+        is_directory = matches!(segment.as_slice(), b"" | b"." | b"..");
+        match segment.as_slice() {
+            b"" | b"." => {}
+            b".." => {
+                segments.pop().ok_or(Reject::BadRequest("the path leaves the folder"))?;
+            }
+            // An encoded slash is data, and no name has one. Dot names are hidden.
+            name if name.contains(&b'/') => return Err(Reject::NotFound),
+            name if name[0] == b'.' && name != WELL_KNOWN => return Err(Reject::NotFound),
+            _ => segments.push(segment),
+        }
+    }
+    Resolved::new(&segments, is_directory)
+}
+
+fn is_encoded_well(raw: &[u8]) -> bool {
+    let is_digit = |at: usize| raw.get(at).is_some_and(u8::is_ascii_hexdigit);
+    memchr::memchr_iter(b'%', raw).all(|at| is_digit(at + 1) && is_digit(at + 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, want: &str, is_directory: bool) {
+        let resolved = resolve(path).unwrap_or_else(|reject| panic!("{path}: {reject:?}"));
+        assert_eq!((resolved.as_path().to_str().unwrap(), resolved.is_directory), (want, is_directory), "{path}");
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_its_dots_resolved() {
+        check("/", ".", true);
+        check("//", ".", true);
+        check("/.", ".", true);
+        check("/a", "a", false);
+        check("/a/", "a", true);
+        check("/a/.", "a", true);
+        check("/a//b", "a/b", false);
+        check("/a/./b", "a/b", false);
+        check("/a/../b", "b", false);
+        check("/a/%2e%2E/b", "b", false);
+        check("/a/..", ".", true);
+        check("/a%20b", "a b", false);
+        check("/%C3%A4", "ä", false);
+        check("/100%2525", "100%25", false);
+        check("/%252e%252e/x", "%2e%2e/x", false);
+        check("/a%5C..%5Cb", "a\\..\\b", false);
+    }
+
+    #[test]
+    fn what_is_no_name_here_is_refused() {
+        for path in ["/..", "/../x", "/a/../../x", "/%2e%2e/x", "/.%2e/x", "*", "", "x"] {
+            assert!(matches!(resolve(path), Err(Reject::BadRequest(_))), "{path}");
+        }
+        for path in ["/%", "/%2", "/%zz", "/a%0", "/%00", "/a%00.html"] {
+            assert!(matches!(resolve(path), Err(Reject::BadRequest(_))), "{path}");
+        }
+        for path in ["/.git/config", "/a/.htaccess", "/a%2Fb", "/..%2Fx", "/...", "/%2egit", "/..\\..\\x"] {
+            assert_eq!(resolve(path), Err(Reject::NotFound), "{path}");
+        }
+        check("/.well-known/acme", ".well-known/acme", false);
+    }
+
+    #[test]
+    fn a_redirect_names_this_host() {
+        for (path, want) in [("//evil", "/evil"), ("/a b/", "/a%20b"), ("/", ""), ("/%2f%2fevil", "")] {
+            let Ok(resolved) = resolve(path) else { continue };
+            assert_eq!(resolved.to_url_path(), want, "{path}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The folder: names are resolved beneath its descriptor, by the kernel.
+
+use crate::sys::{self, OpenHow};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// EAGAIN from openat2 says that something moved while a `..` was resolved: asked again this often.
+const OPEN_TRIES: usize = 16;
+
+/// How names are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolver {
+    /// openat2(2): links that stay beneath the folder are followed.
+    Openat2,
+    /// openat(2) component by component, for kernels and containers without openat2: no link is followed.
+    Walk,
+}
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    resolver: Resolver,
+}
+
+impl Root {
+    /// Opens `directory`, and finds out whether there is openat2.
+    ///
+    /// # Errors
+    /// Where `directory` can't be opened, or is none.
+    pub fn open(directory: &Path) -> io::Result<Root> {
+        let directory = sys::open_directory(directory)?;
+        let resolver = match sys::open_beneath(directory.as_fd(), c".", OpenHow::Directory) {
+            Ok(_) => Resolver::Openat2,
+            // ENOSYS; EPERM from a container's filter that does not know the call.
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+                Resolver::Walk
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Root { directory, resolver })
+    }
+
+    /// The same folder, resolved in a given way.
+    pub fn with_resolver(self, resolver: Resolver) -> Root {
+        Root { resolver, ..self }
+    }
+
+    /// How names are resolved.
+    pub fn resolver(&self) -> Resolver {
+        self.resolver
+    }
+
+    /// Opens what `path`, relative and without `..`, names: for reading, whatever it is, without waiting.
+    ///
+    /// # Errors
+    /// What the calls say; `CrossesDevices` where a link leads out, ELOOP where links are not followed; `WouldBlock` where things move all the time.
+    pub fn open_beneath(&self, path: &CStr) -> io::Result<File> {
+        match self.resolver {
+            Resolver::Openat2 => self.openat2(path),
+            Resolver::Walk => self.walk(path),
+        }
+    }
+
+    fn openat2(&self, path: &CStr) -> io::Result<File> {
+        for _ in 1..OPEN_TRIES {
+            match sys::open_beneath(self.directory.as_fd(), path, OpenHow::Read) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                other => return other,
+            }
+        }
+        sys::open_beneath(self.directory.as_fd(), path, OpenHow::Read)
+    }
+
+    fn walk(&self, path: &CStr) -> io::Result<File> {
+        let mut directory: Option<File> = None;
+        let mut names = path.to_bytes().split(|byte| *byte == b'/').peekable();
+        while let Some(name) = names.next() {
+            if name == b".." {
+                return Err(ErrorKind::CrossesDevices.into()); // As openat2 says of what leaves.
+            }
+            let name = CString::new(name).expect("a part of a C string has no NUL");
+            let from = directory.as_ref().map_or(self.directory.as_fd(), AsFd::as_fd);
+            let how = if names.peek().is_some() { OpenHow::Directory } else { OpenHow::Read };
+            directory = Some(sys::open_component(from, &name, how)?);
+        }
+        directory.ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}

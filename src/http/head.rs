@@ -1,0 +1,251 @@
+//! The head of a request: where it ends, and what it says (RFC 9112 §2-§3, §5).
+//!
+//! httparse splits the fields; strictness is ours. It takes bare LF as a line's end, non-ASCII and delimiters in targets, any number of
+//! empty lines before the request, and no HTTP/1.2.
+
+use super::fields::{is_token, list};
+use super::{Fields, Framing, Limits, Method, Reject, Target, Version};
+use httparse::{Header, Status};
+use memchr::{memchr, memchr_iter};
+
+/// Fields of a head: 431 past it.
+const FIELDS_MAX: usize = 100;
+
+/// One text for all bytes that may not be in a head: which of them is seen first depends on where the network cuts.
+const BAD_BYTE: Reject = Reject::BadRequest("a line does not end in CR LF, or a control byte is in the head");
+
+/// A head, understood.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub target: Target<'a>,
+    /// What the client understands.
+    pub version: Version,
+    /// Every field.
+    pub fields: Fields<'a>,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// The client wants to send more requests, or would if it were told that it may.
+    pub keep_alive: bool,
+    /// `Expect: 100-continue`: the client waits with the body.
+    pub expects_continue: bool,
+}
+
+/// Room for the fields of a head.
+pub(super) type Storage<'a> = [Header<'a>; FIELDS_MAX];
+
+/// No fields yet.
+pub(super) const STORAGE: Storage<'static> = [httparse::EMPTY_HEADER; FIELDS_MAX];
+
+/// Looks for the end of the head that `input` begins with: the index after its empty line, or `None` where more input is needed.
+/// `searched` says how much was searched before, 0 at first, and is brought up to date.
+///
+/// # Errors
+/// At once, not when the head is complete: for a line that ends in a bare LF, a control byte, a line or a head too long.
+pub fn find_end(input: &[u8], searched: &mut usize, limits: &Limits) -> Result<Option<usize>, Reject> {
+    let line_max = limits.request_line_bytes_max.min(limits.head_bytes_max);
+    let is_line_whole = *searched > line_max || memchr(b'\n', &input[..input.len().min(line_max)]).is_some();
+    let (bytes_max, too_long) = match is_line_whole {
+        true => (limits.head_bytes_max, Reject::FieldsTooLarge),
+        false => (line_max, Reject::UriTooLong),
+    };
+    // Nothing past the limit is looked at: the answer must not depend on how much came in one read.
+    let window = &input[..input.len().min(bytes_max)];
+    let from = (*searched).min(window.len());
+    for at in memchr_iter(b'\n', &window[from..]).map(|at| from + at) {
+        if at == 0 || window[at - 1] != b'\r' {
+            return Err(BAD_BYTE);
+        }
+        if at >= 2 && window[at - 2] == b'\n' {
+            return Ok(Some(at + 1));
+        }
+    }
+    check_bytes(window, from)?;
+    *searched = window.len();
+    if input.len() >= bytes_max { Err(too_long) } else { Ok(None) }
+}
+
+/// Refuses control bytes, and CR or LF without the other, from `from` on.
+fn check_bytes(head: &[u8], from: usize) -> Result<(), Reject> {
+    // The byte before `from` may be a CR whose LF should be the next.
+    for at in from.saturating_sub(1)..head.len() {
+        let is_bad = match head[at] {
+            b'\r' => head.get(at + 1).is_some_and(|next| *next != b'\n'),
+            b'\n' => at == 0 || head[at - 1] != b'\r',
+            b'\t' => false,
+            byte => byte < b' ' || byte == 0x7f,
+        };
+        if is_bad {
+            return Err(BAD_BYTE);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a whole head, as [`find_end`] found it.
+///
+/// # Errors
+/// Whatever is wrong with it. A bad byte goes before anything else, since byte by byte it would have been found first.
+pub fn parse_head<'a>(head: &'a [u8], storage: &'a mut Storage<'a>) -> Result<Head<'a>, Reject> {
+    parse(head, storage).map_err(|reject| check_bytes(head, 0).err().unwrap_or(reject))
+}
+
+fn parse<'a>(head: &'a [u8], storage: &'a mut Storage<'a>) -> Result<Head<'a>, Reject> {
+    let line_end = memchr(b'\n', head).ok_or(BAD_BYTE)?;
+    let line = &head[..line_end.saturating_sub(1)];
+    let (method, target, version) = parse_request_line(line)?;
+    let fields = match httparse::parse_headers(&head[line_end + 1..], storage) {
+        Ok(Status::Complete((_, fields))) => Fields(fields),
+        Ok(Status::Partial) => return Err(BAD_BYTE),
+        Err(httparse::Error::TooManyHeaders) => return Err(Reject::FieldsTooLarge),
+        Err(httparse::Error::HeaderName) => {
+            return Err(Reject::BadRequest("a field's name is not a token, or white space is before its colon"));
+        }
+        Err(_) => return Err(Reject::BadRequest("a field is malformed")),
+    };
+    let known = KnownFields::read(fields)?;
+    check_host(known.host, known.hosts, version)?;
+    let expects_continue = match (known.expect, version) {
+        (None, _) | (Some(_), Version::Http10) => false, // RFC 9110 §10.1.1: ignored in a 1.0 request.
+        (Some(value), Version::Http11) if value.eq_ignore_ascii_case(b"100-continue") => true,
+        (Some(_), Version::Http11) => return Err(Reject::ExpectationFailed),
+    };
+    let framing = Framing::of(known.transfer_encoding, known.content_length, version, fields)?;
+    let keep_alive = match version {
+        Version::Http11 => !known.close,
+        Version::Http10 => known.keep_alive && !known.close,
+    };
+    let target = parse_target(target, &method)?;
+    Ok(Head { method, target, version, fields, framing, keep_alive, expects_continue })
+}
+
+/// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
+fn parse_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Reject::BadRequest("the request line is not: method, target, version, a space between each"));
+    };
+    let version = parse_version(version)?;
+    if !is_token(method) {
+        return Err(Reject::BadRequest("the method is not a token"));
+    }
+    let method = Method::from_bytes(method).map_err(|_| Reject::BadRequest("the method is not a token"))?;
+    let target = std::str::from_utf8(target).ok().filter(|target| target.bytes().all(is_target_byte));
+    let target = target.ok_or(Reject::BadRequest("the target has a byte that must be percent-encoded"))?;
+    Ok((method, target, version))
+}
+
+/// RFC 3986 has fewer; these too are sent by browsers as they are, and none of them divides anything.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'#')
+}
+
+/// RFC 9112 §2.3.
+fn parse_version(version: &[u8]) -> Result<Version, Reject> {
+    match version {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(Version::Http11),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            Err(Reject::VersionNotSupported)
+        }
+        _ => Err(Reject::BadRequest("the request line does not end in HTTP/1.1")),
+    }
+}
+
+/// RFC 9112 §3.2: origin-form, absolute-form, or the asterisk of OPTIONS. The authority-form belongs to CONNECT, which is no server's.
+fn parse_target<'a>(target: &'a str, method: &Method) -> Result<Target<'a>, Reject> {
+    let origin_form = if target.starts_with('/') {
+        target
+    } else if target == "*" && method == Method::OPTIONS {
+        return Ok(Target { path: "*", query: None });
+    } else {
+        absolute_form(target).ok_or(Reject::BadRequest("the target is neither a path nor an http URL"))?
+    };
+    let (path, query) = match origin_form.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (origin_form, None),
+    };
+    Ok(Target { path: if path.is_empty() { "/" } else { path }, query })
+}
+
+/// What follows the authority of an http URL, whose host must be one.
+fn absolute_form(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    (is_http && !authority.is_empty() && is_host(authority.as_bytes())).then_some(rest)
+}
+
+/// The fields that decide how the connection goes on, found in one pass.
+#[derive(Default)]
+struct KnownFields<'a> {
+    host: Option<&'a [u8]>,
+    hosts: usize,
+    content_length: Option<&'a [u8]>,
+    transfer_encoding: Option<&'a [u8]>,
+    expect: Option<&'a [u8]>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl<'a> KnownFields<'a> {
+    fn read(fields: Fields<'a>) -> Result<KnownFields<'a>, Reject> {
+        let mut known = KnownFields::default();
+        for (name, value) in fields.iter() {
+            // The length first: most fields are none of these.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    known.hosts += 1;
+                    known.host = Some(value);
+                }
+                6 if name.eq_ignore_ascii_case("expect") => known.expect = Some(value),
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    for option in list(value) {
+                        known.close |= option.eq_ignore_ascii_case(b"close");
+                        known.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                // RFC 9112 §6.3: a length that is told twice is told wrong.
+                14 if name.eq_ignore_ascii_case("content-length") && known.content_length.replace(value).is_some() => {
+                    return Err(Reject::BadRequest("more than one Content-Length"));
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => known.transfer_encoding = Some(value),
+                _ => {}
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// RFC 9112 §3.2: a 1.1 request has exactly one Host, a 1.0 request at most one, and it is a host.
+fn check_host(host: Option<&[u8]>, hosts: usize, version: Version) -> Result<(), Reject> {
+    match (host, hosts, version) {
+        (None, _, Version::Http10) => Ok(()),
+        (None, _, Version::Http11) => Err(Reject::BadRequest("no Host")),
+        (Some(host), 1, _) if is_host(host) => Ok(()),
+        (Some(_), 1, _) => Err(Reject::BadRequest("the Host is malformed")),
+        (Some(_), _, _) => Err(Reject::BadRequest("more than one Host")),
+    }
+}
+
+/// RFC 3986 §3.2.2: uri-host [ ":" port ], where the host may be empty.
+fn is_host(host: &[u8]) -> bool {
+    let is_ip_literal = host.first() == Some(&b'[');
+    let host_end = match is_ip_literal {
+        true => memchr(b']', host).map(|at| at + 1),
+        false => Some(memchr(b':', host).unwrap_or(host.len())),
+    };
+    let Some(host_end) = host_end else { return false };
+    let (name, port) = host.split_at(host_end);
+    let is_name = match is_ip_literal {
+        true => name[1..name.len() - 1].iter().all(|byte| byte.is_ascii_alphanumeric() || b":.%-_~".contains(byte)),
+        false => name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)),
+    };
+    let is_port = port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit));
+    is_name && is_port
+}

@@ -1,0 +1,111 @@
+//! Requests that are refused: the status that says why, and whether the connection lives.
+
+use super::{Response, StatusCode};
+
+/// Why a request is not served as asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reject {
+    /// 400: what came is not HTTP, or can be read in two ways. The reason is for a person.
+    BadRequest(&'static str),
+    /// 404
+    NotFound,
+    /// 403: it is there, and not to be had.
+    Forbidden(&'static str),
+    /// 405, with the methods that are allowed (RFC 9110 §10.2.1).
+    #[allow(missing_docs)]
+    MethodNotAllowed { allow: String },
+    /// 408: the rest of a request that was begun did not come in time.
+    RequestTimeout,
+    /// 413: the body is larger than [`body_bytes_max`](super::Limits::body_bytes_max).
+    ContentTooLarge,
+    /// 414: the request line is longer than [`request_line_bytes_max`](super::Limits::request_line_bytes_max).
+    UriTooLong,
+    /// 416, with the size that the range was outside of (RFC 9110 §15.5.17).
+    #[allow(missing_docs)]
+    RangeNotSatisfiable { size: u64 },
+    /// 417: an expectation that is not `100-continue`.
+    ExpectationFailed,
+    /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
+    FieldsTooLarge,
+    /// 500: a handler panicked.
+    HandlerPanicked,
+    /// 500: reading a file failed for a reason of ours.
+    ReadFailed,
+    /// 501: a method that nothing here knows.
+    MethodUnknown,
+    /// 501: a transfer coding that nothing here knows, so the body's end is unknown too (RFC 9112 §6.1).
+    CodingUnknown,
+    /// 503: no descriptor is left to serve this.
+    Unavailable,
+    /// 505: a major version other than 1.
+    VersionNotSupported,
+}
+
+impl Reject {
+    /// Its status and, for a person, the reason where the status does not say it.
+    fn parts(&self) -> (StatusCode, &'static str) {
+        match self {
+            Reject::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason),
+            Reject::NotFound => (StatusCode::NOT_FOUND, ""),
+            Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
+            Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reject::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "the rest of the request did not come in time"),
+            Reject::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ""),
+            Reject::UriTooLong => (StatusCode::URI_TOO_LONG, ""),
+            Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
+            Reject::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "only 100-continue is known"),
+            Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
+            Reject::HandlerPanicked | Reject::ReadFailed => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Reject::MethodUnknown => (StatusCode::NOT_IMPLEMENTED, "that method is unknown"),
+            Reject::CodingUnknown => (StatusCode::NOT_IMPLEMENTED, "that transfer coding is unknown"),
+            Reject::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "too much is open at the moment"),
+            Reject::VersionNotSupported => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"),
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// Whether the connection may serve another request: not where the end of this one is in doubt.
+    pub fn connection_lives(&self) -> bool {
+        match self {
+            Reject::NotFound
+            | Reject::Forbidden(_)
+            | Reject::MethodNotAllowed { .. }
+            | Reject::RangeNotSatisfiable { .. }
+            | Reject::HandlerPanicked
+            | Reject::ReadFailed
+            | Reject::MethodUnknown
+            | Reject::Unavailable => true,
+            Reject::BadRequest(_)
+            | Reject::RequestTimeout
+            | Reject::ContentTooLarge
+            | Reject::ExpectationFailed
+            | Reject::UriTooLong
+            | Reject::FieldsTooLarge
+            | Reject::CodingUnknown
+            | Reject::VersionNotSupported => false,
+        }
+    }
+}
+
+impl From<Reject> for Response {
+    /// A line of text that says what the status says, and why where that helps. Nothing of the request is in it.
+    fn from(reject: Reject) -> Response {
+        let (status, reason) = reject.parts();
+        let mut text = format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or("Error"));
+        if !reason.is_empty() {
+            text.push_str(": ");
+            text.push_str(reason);
+        }
+        text.push('\n');
+        let response = Response::text(text).with_status(status);
+        match reject {
+            Reject::MethodNotAllowed { allow } => response.field("Allow", &allow),
+            Reject::RangeNotSatisfiable { size } => response.field("Content-Range", &format!("bytes */{size}")),
+            _ => response,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A request as a handler sees it.
+
+use super::{Fields, Method};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+/// The minor version that decides what a client understands. HTTP/1.2 and up are answered as 1.1 (RFC 9110 §2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+/// What a request is about (RFC 9112 §3.2), as it was written: percent-encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Begins with a slash; `*` where the whole server is meant.
+    pub path: &'a str,
+    /// What follows the question mark.
+    pub query: Option<&'a str>,
+}
+
+/// A request: its head borrowed from the connection's input, its body all there.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) target: Target<'a>,
+    pub(crate) version: Version,
+    pub(crate) fields: Fields<'a>,
+    pub(crate) body: &'a [u8],
+    pub(crate) peer: SocketAddr,
+    pub(crate) now: std::time::SystemTime,
+    /// What a route's pattern matched: names and values as they stand in the path.
+    pub(crate) params: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Request<'a> {
+    /// What is to be done.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path as it was written: percent-encoded, beginning with a slash (or `*`).
+    pub fn path(&self) -> &'a str {
+        self.target.path
+    }
+
+    /// What follows the question mark, percent-encoded.
+    pub fn query(&self) -> Option<&'a str> {
+        self.target.query
+    }
+
+    /// What the client understands.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The fields of the head.
+    pub fn fields(&self) -> Fields<'a> {
+        self.fields
+    }
+
+    /// The body, without its framing.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Who asks.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// When: the time of the loop's turn.
+    pub fn now(&self) -> std::time::SystemTime {
+        self.now
+    }
+
+    /// What stands in the path where the route has `{name}`, percent-decoded; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Panics
+    /// When the route has no such parameter: a slip of the program, answered 500.
+    pub fn param(&self, name: &str) -> Cow<'a, str> {
+        let found = self.params.iter().find(|(candidate, _)| *candidate == name);
+        let (_, value) = found.unwrap_or_else(|| panic!("the route of {} has no parameter {name}", self.path()));
+        percent_decode_str(value).decode_utf8_lossy()
+    }
+}

@@ -1,0 +1,163 @@
+//! A response: what a handler makes, and how it lies on the wire.
+//!
+//! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
+
+use super::fields::{is_field_content, is_token};
+use super::{Method, StatusCode, Version};
+use crate::protocol::{Chunk, OpenFile, Outbox};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What a response carries.
+#[derive(Debug, Clone, Default)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Bytes of its own.
+    Bytes(Vec<u8>),
+    /// Bytes that other responses carry too.
+    Shared(Arc<[u8]>),
+    /// A range of a file.
+    File(Arc<OpenFile>, Range<u64>),
+}
+
+impl Body {
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Shared(bytes) => bytes.len() as u64,
+            Body::File(_, range) => range.end.saturating_sub(range.start),
+        }
+    }
+
+    /// Whether it has no byte.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone)]
+pub struct Response {
+    status: StatusCode,
+    /// Rendered: `Name: value CR LF`, one after another.
+    fields: Vec<u8>,
+    body: Body,
+}
+
+/// Bodies up to this are copied behind the head, so that one send takes both; larger ones are queued as they are.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// Fields that a handler can't set: they frame the message, or tell its time.
+const FIELDS_OWNED: [&str; 5] = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
+
+impl Response {
+    /// Without fields or body.
+    pub fn new(status: StatusCode) -> Response {
+        Response { status, fields: Vec::new(), body: Body::Empty }
+    }
+
+    /// 200 with text.
+    pub fn text(text: impl Into<String>) -> Response {
+        Response::bytes("text/plain; charset=utf-8", text.into().into_bytes())
+    }
+
+    /// 200 with HTML.
+    pub fn html(text: impl Into<String>) -> Response {
+        Response::bytes("text/html; charset=utf-8", text.into().into_bytes())
+    }
+
+    /// 200 with bytes of the given media type.
+    ///
+    /// # Panics
+    /// Where `content_type` can't be a field's value.
+    pub fn bytes(content_type: &str, bytes: impl Into<Vec<u8>>) -> Response {
+        Response::new(StatusCode::OK).field("Content-Type", content_type).with_body(Body::Bytes(bytes.into()))
+    }
+
+    /// The same with another status.
+    pub fn with_status(self, status: StatusCode) -> Response {
+        Response { status, ..self }
+    }
+
+    /// The same with another body.
+    pub fn with_body(self, body: Body) -> Response {
+        Response { body, ..self }
+    }
+
+    /// The same with one more field.
+    ///
+    /// # Panics
+    /// For a name that is no token, a value that no field can have, or a field that the server itself sets (Connection, Content-Length,
+    /// Date, Keep-Alive, Transfer-Encoding): a slip of the program, answered 500.
+    pub fn field(mut self, name: &str, value: &str) -> Response {
+        assert!(is_token(name.as_bytes()), "{name:?} is no field name");
+        assert!(is_field_content(value.as_bytes()), "{value:?} can't be the value of {name}");
+        assert!(!FIELDS_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name)), "{name} is set by the server");
+        for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            self.fields.extend_from_slice(part);
+        }
+        self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it carries.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Puts it on the wire.
+    pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) {
+        out.write(b"HTTP/1.1 ");
+        out.write(self.status.as_str().as_bytes());
+        out.write(b" ");
+        out.write(self.status.canonical_reason().unwrap_or("").as_bytes());
+        out.write(b"\r\nDate: ");
+        out.write(exchange.date.as_bytes());
+        match (exchange.closes, exchange.version) {
+            (true, _) => out.write(b"\r\nConnection: close\r\n"),
+            (false, Version::Http10) => out.write(b"\r\nConnection: keep-alive\r\n"), // RFC 9112 §9.3
+            (false, Version::Http11) => out.write(b"\r\n"),
+        }
+        if has_content_length(self.status) {
+            out.write(b"Content-Length: ");
+            out.write(itoa::Buffer::new().format(self.body.len()).as_bytes());
+            out.write(b"\r\n");
+        }
+        out.write(&self.fields);
+        out.write(b"\r\n");
+        // RFC 9110 §9.3.2: HEAD is GET less the body.
+        if exchange.method != Some(&Method::HEAD) && has_content_length(self.status) {
+            match self.body {
+                Body::Empty => {}
+                Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
+                Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
+                Body::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
+                Body::Shared(bytes) => out.push(Chunk::Shared(bytes)),
+                Body::File(file, range) => out.push(Chunk::File(file, range)),
+            }
+        }
+    }
+}
+
+/// What of the request decides how its answer lies on the wire.
+pub(super) struct Exchange<'a> {
+    /// `None` where the request was not understood.
+    pub(super) method: Option<&'a Method>,
+    pub(super) version: Version,
+    /// This answer is the connection's last.
+    pub(super) closes: bool,
+    pub(super) date: &'a str,
+}
+
+/// RFC 9110 §8.6: not in 1xx and 204. A 304 could have it, but only that of the 200 which it stands for.
+fn has_content_length(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}

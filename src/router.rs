@@ -1,0 +1,126 @@
+//! Which handler answers: routes by path and method, everything else by a fallback.
+
+use crate::http::{Method, Reception, Reject, Request, Response, Service};
+use std::fmt;
+use std::sync::Arc;
+
+/// A closure that answers requests.
+pub type Handler = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
+
+/// Routes, and what answers where none matches.
+pub struct Router {
+    /// From a path to its place in `routes`.
+    paths: matchit::Router<usize>,
+    routes: Vec<Route>,
+    fallback: Box<dyn Service>,
+}
+
+/// The methods of one path.
+struct Route {
+    /// As it was added: `{name}` and all.
+    path: String,
+    handlers: Vec<(Method, Handler)>,
+}
+
+/// Why a route can't be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteError {
+    /// The method is no token.
+    #[allow(missing_docs)]
+    Method { method: String },
+    /// The path is none, or collides with another: in words.
+    #[allow(missing_docs)]
+    Path { path: String, reason: String },
+    /// Path and method are taken.
+    #[allow(missing_docs)]
+    Taken { method: String, path: String },
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteError::Method { method } => write!(f, "{method:?} is no method; try \"GET\""),
+            RouteError::Path { path, reason } => write!(f, "the route {path:?} can't be added: {reason}"),
+            RouteError::Taken { method, path } => write!(f, "the route {method} {path} is there twice"),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+impl Router {
+    /// No routes: `fallback` answers everything.
+    pub fn new(fallback: impl Service + 'static) -> Router {
+        Router { paths: matchit::Router::new(), routes: Vec::new(), fallback: Box::new(fallback) }
+    }
+
+    /// Lets `handler` answer `method` on `path`, in which `{name}` matches a segment and `{*name}` all the rest.
+    ///
+    /// # Errors
+    /// [`RouteError`]
+    pub fn add(&mut self, method: &str, path: &str, handler: Handler) -> Result<(), RouteError> {
+        let no_method = || RouteError::Method { method: method.into() };
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| no_method())?;
+        let no_path = |reason: String| RouteError::Path { path: path.into(), reason };
+        if !path.starts_with('/') {
+            return Err(no_path("it does not begin with a slash".into()));
+        }
+        let known = self.routes.iter().position(|route| route.path == path);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.paths.insert(path, self.routes.len()).map_err(|error| no_path(error.to_string()))?;
+                self.routes.push(Route { path: path.into(), handlers: Vec::new() });
+                self.routes.len() - 1
+            }
+        };
+        let route = &mut self.routes[at];
+        if route.handlers.iter().any(|(candidate, _)| *candidate == method) {
+            return Err(RouteError::Taken { method: method.to_string(), path: path.into() });
+        }
+        route.handlers.push((method, handler));
+        Ok(())
+    }
+
+    /// The route of a request, with the parameters that its path gives.
+    fn find<'a>(&'a self, request: &Request<'a>) -> Option<(&'a Route, Vec<(&'a str, &'a str)>)> {
+        let found = self.paths.at(request.path()).ok()?;
+        Some((&self.routes[*found.value], found.params.iter().collect()))
+    }
+}
+
+impl Route {
+    /// The handler for a method. HEAD is answered by GET's, whose body is then left out (RFC 9110 §9.3.2).
+    fn handler(&self, method: &Method) -> Result<&Handler, Reject> {
+        let of = |method: &Method| self.handlers.iter().find(|(candidate, _)| candidate == method);
+        let found = of(method).or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None });
+        found.map(|(_, handler)| handler).ok_or_else(|| Reject::MethodNotAllowed { allow: self.allow() })
+    }
+
+    fn allow(&self) -> String {
+        let mut methods: Vec<&str> = self.handlers.iter().map(|(method, _)| method.as_str()).collect();
+        if methods.contains(&"GET") && !methods.contains(&"HEAD") {
+            methods.push("HEAD");
+        }
+        methods.sort_unstable();
+        methods.join(", ")
+    }
+}
+
+impl Service for Router {
+    fn respond(&self, request: &Request<'_>) -> Response {
+        let Some((route, params)) = self.find(request) else { return self.fallback.respond(request) };
+        match route.handler(request.method()) {
+            Ok(handler) => handler(&Request { params, ..request.clone() }),
+            Err(reject) => reject.into(),
+        }
+    }
+
+    fn receive_body(&self, request: &Request<'_>) -> Reception {
+        let Some((route, _)) = self.find(request) else { return self.fallback.receive_body(request) };
+        match route.handler(request.method()) {
+            Ok(_) => Reception::Buffer,
+            Err(reject) => Reception::Refuse(reject.into()),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The server: where HTTP meets sockets.
+
+use crate::files::{Files, Resolver};
+use crate::http::{self, Request, Response};
+use crate::poller::{Backend, Strategy, StrategyError, Trigger};
+use crate::reactor::{self, Counters, Handle, Notice, Reactor};
+use crate::router::{Handler, RouteError, Router};
+use crate::sys;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// Descriptors that connections leave to others: listeners, the poller, files that are being opened, what the program itself needs.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// Ports that are tried to suggest a free one.
+const PORTS_TRIED: u16 = 64;
+
+/// Serves a folder and routes over HTTP/1.1 on one thread.
+///
+/// ```no_run
+/// use tripoll::{Backend, HttpServer, Response};
+///
+/// fn main() -> tripoll::Result<()> {
+///     HttpServer::new("127.0.0.1:8000", "static")
+///         .backend(Backend::Epoll)
+///         .route("GET", "/hello/{name}", |request| Response::text(format!("Hello, {}!\n", request.param("name"))))
+///         .serve_forever()
+/// }
+/// ```
+pub struct HttpServer {
+    addresses: Vec<String>,
+    directory: PathBuf,
+    backend: Backend,
+    trigger: Trigger,
+    select_limit: Option<RawFd>,
+    limits: http::Limits,
+    loop_limits: reactor::Limits,
+    routes: Vec<(String, String, Handler)>,
+    on_notice: Box<dyn FnMut(&Notice)>,
+}
+
+impl HttpServer {
+    /// A server at `address` (`127.0.0.1:8000`, `[::1]:0`, `localhost:8000`; port 0 lets the kernel choose) of the files beneath
+    /// `directory`. Nothing is opened yet.
+    pub fn new(address: impl Into<String>, directory: impl Into<PathBuf>) -> HttpServer {
+        HttpServer {
+            addresses: vec![address.into()],
+            directory: directory.into(),
+            backend: Backend::default(),
+            trigger: Trigger::default(),
+            select_limit: None,
+            limits: http::Limits::default(),
+            loop_limits: reactor::Limits::default(),
+            routes: Vec::new(),
+            on_notice: Box::new(|_| ()),
+        }
+    }
+
+    /// Listens at one more address.
+    pub fn also_at(mut self, address: impl Into<String>) -> HttpServer {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// Waits by select, poll or epoll. Nothing else changes.
+    pub fn backend(mut self, backend: Backend) -> HttpServer {
+        self.backend = backend;
+        self
+    }
+
+    /// Waits by epoll's edges; an error with the other backends.
+    pub fn trigger(mut self, trigger: Trigger) -> HttpServer {
+        self.trigger = trigger;
+        self
+    }
+
+    /// Turns clients away whose descriptor is not below `limit`, as a server with a fixed `fd_set` must: 1,024 is the textbook's. An
+    /// error without select.
+    pub fn select_limit(mut self, limit: RawFd) -> HttpServer {
+        self.select_limit = Some(limit);
+        self
+    }
+
+    /// Bounds of what a client may send.
+    pub fn limits(mut self, limits: http::Limits) -> HttpServer {
+        self.limits = limits;
+        self
+    }
+
+    /// Bounds of the loop. `connections_max` is lowered to what the descriptor limit leaves.
+    pub fn loop_limits(mut self, limits: reactor::Limits) -> HttpServer {
+        self.loop_limits = limits;
+        self
+    }
+
+    /// Lets a closure answer `method` on `path`, before the files are looked at. `{name}` in the path matches a segment, `{*name}` all the
+    /// rest; [`Request::param`] has what it matched. GET answers HEAD too. A wrong or second route is an error of [`bind`](Self::bind).
+    pub fn route<Answer: Into<Response>>(
+        mut self,
+        method: &str,
+        path: &str,
+        handler: impl Fn(&Request<'_>) -> Answer + Send + Sync + 'static,
+    ) -> HttpServer {
+        self.routes.push((method.into(), path.into(), Arc::new(move |request| handler(request).into())));
+        self
+    }
+
+    /// Who is told what the operator should know. By default nobody.
+    pub fn on_notice(mut self, tell: impl FnMut(&Notice) + 'static) -> HttpServer {
+        self.on_notice = Box::new(tell);
+        self
+    }
+
+    /// Opens the folder, binds the addresses, and makes the loop. From here on clients can connect, and wait to be served.
+    ///
+    /// # Errors
+    /// [`Error`], of which each says what to try.
+    pub fn bind(self) -> Result<BoundServer> {
+        let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
+        let directory_error = |source| Error::Directory { path: self.directory.clone(), source };
+        let files = Files::new(&self.directory).map_err(directory_error)?;
+        let resolver = files.resolver();
+        let mut router = Router::new(files);
+        for (method, path, handler) in self.routes {
+            router.add(&method, &path, handler)?;
+        }
+        let mut listeners = Vec::new();
+        for address in &self.addresses {
+            listeners.append(&mut listen(address)?);
+        }
+
+        let descriptors_max = sys::raise_descriptor_limit()?;
+        let connections_max =
+            usize::try_from(descriptors_max.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+        let mut limits = self.loop_limits;
+        limits.connections_max = limits.connections_max.min(connections_max.max(1));
+        let mut reactor = Reactor::new(strategy, limits)?;
+        reactor.on_notice(self.on_notice);
+        let service = Arc::new(router);
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            addresses.push(listener.local_addr()?);
+            reactor.listen(listener, http::Listener::new(service.clone(), self.limits.clone()))?;
+        }
+        Ok(BoundServer { reactor, addresses, strategy, resolver })
+    }
+
+    /// [`bind`](Self::bind) and [`run`](BoundServer::run).
+    ///
+    /// # Errors
+    /// As these.
+    pub fn serve_forever(self) -> Result<()> {
+        self.bind()?.run()
+    }
+}
+
+/// A server that listens.
+pub struct BoundServer {
+    reactor: Reactor,
+    addresses: Vec<SocketAddr>,
+    strategy: Strategy,
+    resolver: Resolver,
+}
+
+impl BoundServer {
+    /// Where it listens, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// How it waits.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// How names beneath its folder are resolved.
+    pub fn resolver(&self) -> Resolver {
+        self.resolver
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        self.reactor.counters()
+    }
+
+    /// Stops it, from any thread.
+    pub fn handle(&self) -> Handle {
+        self.reactor.handle()
+    }
+
+    /// The loop, to let it do more than HTTP.
+    pub fn reactor(&mut self) -> &mut Reactor {
+        &mut self.reactor
+    }
+
+    /// Serves until its [`Handle`] stops it.
+    ///
+    /// # Errors
+    /// What waiting says: want of kernel memory.
+    pub fn run(mut self) -> Result<()> {
+        Ok(self.reactor.run()?)
+    }
+}
+
+/// Listens at every address that `text` resolves to, on the same port. Of several, those that this machine does not have are passed over.
+fn listen(text: &str) -> Result<Vec<TcpListener>> {
+    let address_error = |source| Error::Address { text: text.into(), source };
+    let resolved = text.to_socket_addrs().map_err(address_error)?;
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut unavailable = None;
+    for mut address in resolved {
+        if let Some(first) = listeners.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        match sys::listen(address, BACKLOG) {
+            Ok(socket) => listeners.push(socket.into()),
+            Err(source) if source.kind() == ErrorKind::AddrNotAvailable => unavailable = Some((address, source)),
+            Err(source) => return Err(Error::Bind { address, source, free_port: free_port(address) }),
+        }
+    }
+    match (listeners.is_empty(), unavailable) {
+        (false, _) => Ok(listeners),
+        (true, Some((address, source))) => Err(Error::Bind { address, source, free_port: None }),
+        (true, None) => Err(address_error(ErrorKind::NotFound.into())),
+    }
+}
+
+/// The next port at which listening would work.
+fn free_port(address: SocketAddr) -> Option<u16> {
+    let ports = (1..=PORTS_TRIED).filter_map(|step| address.port().checked_add(step));
+    ports.into_iter().find(|port| sys::listen(SocketAddr::new(address.ip(), *port), 1).is_ok())
+}
+
+/// Why a server can't run.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Error {
+    /// An address that is none.
+    Address { text: String, source: io::Error },
+    /// An address at which listening is not possible, and a port at which it would be.
+    Bind { address: SocketAddr, source: io::Error, free_port: Option<u16> },
+    /// A folder that can't be opened.
+    Directory { path: PathBuf, source: io::Error },
+    /// A route that can't be added.
+    Route(RouteError),
+    /// A backend with a setting that it does not have.
+    Strategy(StrategyError),
+    /// What the loop itself needs can't be had.
+    Loop(io::Error),
+}
+
+/// What can be had of a server, or why not.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Address { text, source } => {
+                write!(f, "{text:?} is no address to listen at: {}; try 127.0.0.1:8000", said(source))
+            }
+            Error::Bind { address, source, free_port } => {
+                write!(f, "cannot listen at {address}: {}", said(source))?;
+                match (source.kind(), free_port) {
+                    (ErrorKind::AddrNotAvailable, _) => f.write_str("; try --bind 127.0.0.1"),
+                    (ErrorKind::PermissionDenied, _) => f.write_str("; try a port from 1024 up, as in --port 8000"),
+                    (_, Some(port)) => write!(f, "; try --port {port}"),
+                    (_, None) => f.write_str("; try --port 0, which lets the kernel choose"),
+                }
+            }
+            Error::Directory { path, source } => {
+                write!(
+                    f,
+                    "cannot serve {}: {}; try a folder that is there, as in: tripoll .",
+                    path.display(),
+                    said(source)
+                )
+            }
+            Error::Route(error) => error.fmt(f),
+            Error::Strategy(error) => error.fmt(f),
+            Error::Loop(error) => write!(f, "the loop cannot run: {}", said(error)),
+        }
+    }
+}
+
+/// An error in words, without "(os error 98)".
+fn said(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(at) = text.find(" (os error ") {
+        text.truncate(at);
+    }
+    text
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::Loop(error)
+    }
+}
+
+impl From<RouteError> for Error {
+    fn from(error: RouteError) -> Error {
+        Error::Route(error)
+    }
+}
+
+impl From<StrategyError> for Error {
+    fn from(error: StrategyError) -> Error {
+        Error::Strategy(error)
+    }
+}

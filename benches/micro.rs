@@ -1,1 +1,116 @@
-fn main() {}
+//! What the parts cost alone: reading a head, feeding a link, one wait by each strategy beside idle descriptors.
+//!
+//! `cargo bench --bench micro`; `cargo bench --bench micro -- wait` for one group. Beside the waits stands the kernel's own cost: the
+//! same calls in C, over the same kind of descriptors.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::io::Write;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
+use tripoll::http::{Limits, Listener, Request, Response, Service, find_end, parse_head};
+use tripoll::poller::{Interest, Strategy, Token};
+use tripoll::protocol::{Cue, Driver, Link, Now, Outbox};
+
+const WRK: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
+
+const BROWSER: &[u8] = b"GET /1k.txt HTTP/1.1\r\n\
+    Host: 127.0.0.1:8000\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Connection: keep-alive\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    Sec-Fetch-Dest: document\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-Site: none\r\n\
+    Sec-Fetch-User: ?1\r\n\
+    Priority: u=0, i\r\n\r\n";
+
+struct Hello;
+
+impl Service for Hello {
+    fn respond(&self, _: &Request<'_>) -> Response {
+        Response::text("Hello, world\n")
+    }
+}
+
+fn head(c: &mut Criterion) {
+    let limits = Limits::default();
+    let mut group = c.benchmark_group("head");
+    for (name, wire) in [("wrk", WRK), ("browser", BROWSER)] {
+        group.throughput(Throughput::Bytes(wire.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let end = find_end(black_box(wire), &mut 0, &limits).unwrap().unwrap();
+                let mut storage = [httparse::EMPTY_HEADER; 100];
+                assert!(parse_head(&wire[..end], &mut storage).unwrap().keep_alive);
+            });
+        });
+    }
+    group.finish();
+}
+
+fn link_feed(c: &mut Criterion) {
+    let now = Now { monotonic: Instant::now(), wall: SystemTime::now() };
+    let listener = Listener::new(Arc::new(Hello), Limits::default());
+    let waker = || Waker::noop().clone();
+    let mut group = c.benchmark_group("link_feed");
+    for (name, wire) in [("one request", WRK.to_vec()), ("browser", BROWSER.to_vec()), ("16 pipelined", WRK.repeat(16))]
+    {
+        let mut link = Link::new(Box::new(listener.connection("127.0.0.1:9".parse().unwrap())));
+        let mut out = Outbox::default();
+        link.cue(Cue::Opened, &mut Driver { now, out: &mut out, deadline: None, waker: &waker });
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                link.feed(black_box(&wire), &mut Driver { now, out: &mut out, deadline: None, waker: &waker });
+                assert!(out.queued() > 100, "it answered");
+                out.clear();
+            });
+        });
+    }
+    group.finish();
+}
+
+fn wait(c: &mut Criterion) {
+    tripoll::sys::raise_descriptor_limit().unwrap();
+    let mut group = c.benchmark_group("wait");
+    group.measurement_time(Duration::from_secs(3));
+    for idle in [10usize, 1_000, 10_000] {
+        // Unconnected UDP sockets are idle for ever, and cost one descriptor each.
+        let sockets: Result<Vec<_>, _> = (0..idle).map(|_| UdpSocket::bind("127.0.0.1:0")).collect();
+        let Ok(sockets) = sockets else {
+            let _ = writeln!(std::io::stderr(), "skipped: wait beside {idle} idle: the descriptor limit is too low");
+            continue;
+        };
+        let (ready, mut peer) = UnixStream::pair().unwrap();
+        peer.write_all(b"x").unwrap();
+        for strategy in Strategy::ALL {
+            let mut poller = strategy.open().unwrap();
+            let fds = sockets.iter().map(AsFd::as_fd).chain([ready.as_fd()]);
+            for (index, fd) in fds.enumerate() {
+                poller.add(fd, Token { index: index as u32, generation: 0 }, Interest::READ).unwrap();
+            }
+            let mut events = Vec::new();
+            // The edge trigger is told at first that all of them are writable, a few hundred a wait.
+            for _ in 0..idle.div_ceil(100) {
+                poller.wait(&mut events, Some(Duration::ZERO)).unwrap();
+            }
+            group.bench_function(BenchmarkId::new(strategy.to_string(), idle), |b| {
+                b.iter(|| {
+                    poller.wait(&mut events, None).unwrap();
+                    assert_eq!(events.len(), 1);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, head, link_feed, wait);
+criterion_main!(benches);

@@ -1,4 +1,36 @@
-//! tripoll
+//! A single-threaded HTTP/1.1 server whose event loop is written by hand over raw select, poll and epoll.
+//!
+//! ```no_run
+//! use tripoll::{Backend, HttpServer, Response};
+//!
+//! fn main() -> tripoll::Result<()> {
+//!     HttpServer::new("127.0.0.1:8000", "static")
+//!         .backend(Backend::Epoll)
+//!         .route("GET", "/hello/{name}", |request| Response::text(format!("Hello, {}!\n", request.param("name"))))
+//!         .serve_forever()
+//! }
+//! ```
+//!
+//! [`HttpServer`] is where most begin: a folder, routes, one of three ways to wait, and the same answers by each.
+//!
+//! # The way in
+//!
+//! ```text
+//!   server      HttpServer: the one place where HTTP meets sockets
+//!   ─────────────────────────────────────────────────────────────────────────
+//!   router  files        what answers a request
+//!   http                 HTTP/1.1 without sockets or clocks
+//!   ─────────────────────────────────────────────────────────────────────────
+//!   protocol             the waist: a connection less its socket
+//!   ─────────────────────────────────────────────────────────────────────────
+//!   reactor              the loop: one turn is a numbered list
+//!   poller               select, poll, epoll behind one contract
+//! ```
+//!
+//! To see how a server waits, read [`poller`], whose [`Poller`](poller::Poller) is the contract, then [`reactor`]. To see how HTTP is
+//! read, begin at [`http`]. To speak something else on the same loop, implement [`Protocol`](protocol::Protocol), as
+//! `examples/echo.rs` does in fifty lines.
+
 pub mod files;
 pub mod http;
 pub mod poller;

@@ -1,7 +1,7 @@
 //! The waist: what is spoken on a connection, without the connection. HTTP above and the loop below meet here and nowhere else.
 //!
 //! Invariant: this module imports std alone. No socket, no clock, no poller, no HTTP. One connection can't reach another: what joins
-//! them is a bounded [`pipe`] and a [`Waker`].
+//! them is a bounded [`pipe()`] and a [`Waker`].
 //!
 //! ```text
 //!                     new input                     messages

@@ -237,6 +237,10 @@ impl Poller for Epoll {
 
     fn exhausted(&mut self, fd: BorrowedFd<'_>, direction: Direction) {
         if let Some(entry) = self.entry_mut(fd.as_raw_fd()) {
+            // No edge comes after the end. Its event may have found nobody interested, so that who reads does not know of it yet.
+            if entry.ended && direction == Direction::Read {
+                return;
+            }
             let direction = match direction {
                 Direction::Read => Interest::READ,
                 Direction::Write => Interest::WRITE,

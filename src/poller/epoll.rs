@@ -219,6 +219,7 @@ impl Poller for Epoll {
         for at in 0..count {
             let epoll_event { events: told, u64: data } = self.buffer[at];
             let (fd, generation) = ((data as u32).cast_signed(), (data >> 32) as u32);
+            debug_assert!(sys::is_open(fd), "descriptor {fd} was closed before it was removed from the poller");
             if self.entry_mut(fd).is_none_or(|entry| entry.token.generation != generation) {
                 self.forget_closed(fd)?;
                 continue;

@@ -36,7 +36,8 @@ use std::time::Duration;
 /// 5. A timeout of `None` blocks; others are rounded up to the unit of the call and cut to what it can hold, so a wait may end early
 ///    without events, never early because of rounding. A signal ends a wait without events.
 /// 6. A descriptor is removed before it is closed. Where that is forgotten a debug build panics and a release build drops the
-///    registration; neither spins.
+///    registration; but while a duplicate keeps it alive epoll can't tell, and goes on to report it under its token, until its number
+///    is watched for somebody else. An event of an unknown token is thus a bug of the poller's owner.
 ///
 /// Not promised: the order of events, or that all that is ready comes in one wait.
 pub trait Poller {

@@ -219,6 +219,7 @@ impl Poller for Epoll {
         for at in 0..count {
             let epoll_event { events: told, u64: data } = self.buffer[at];
             let (fd, generation) = ((data as u32).cast_signed(), (data >> 32) as u32);
+            debug_assert!(sys::is_open(fd), "descriptor {fd} was closed before it was removed from the poller");
             if self.entry_mut(fd).is_none_or(|entry| entry.token.generation != generation) {
                 self.forget_closed(fd)?;
                 continue;
@@ -237,6 +238,10 @@ impl Poller for Epoll {
 
     fn exhausted(&mut self, fd: BorrowedFd<'_>, direction: Direction) {
         if let Some(entry) = self.entry_mut(fd.as_raw_fd()) {
+            // No edge comes after the end. Its event may have found nobody interested, so that who reads does not know of it yet.
+            if entry.ended && direction == Direction::Read {
+                return;
+            }
             let direction = match direction {
                 Direction::Read => Interest::READ,
                 Direction::Write => Interest::WRITE,

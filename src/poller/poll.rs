@@ -50,25 +50,36 @@ impl Poll {
     /// Looks through the array until as many ready entries were found as the kernel counted.
     fn collect(&mut self, events: &mut Vec<Event>, ready: usize) {
         let mut left = ready;
-        for at in 0..self.fds.len() {
-            if left == 0 {
-                break;
-            }
+        let mut at = 0;
+        while left > 0 && at < self.fds.len() {
             self.counters.scanned += 1;
             let entry = &self.fds[at];
             if entry.revents == 0 {
+                at += 1;
                 continue;
             }
             left -= 1;
             if entry.revents & sys::POLLNVAL != 0 {
                 debug_assert!(false, "descriptor {} was closed before it was removed from the poller", entry.fd);
-                self.set_interest(at, Interest::NONE);
+                self.take_out(at); // Another entry stands here now: `at` stays.
                 continue;
             }
             let any = entry.revents & (sys::POLLERR | sys::POLLHUP) != 0;
             let readable = entry.events & sys::POLLIN != 0 && (any || entry.revents & sys::POLLIN != 0);
             let writable = entry.events & sys::POLLOUT != 0 && (any || entry.revents & sys::POLLOUT != 0);
             events.push(Event::new(self.tokens[at], Interest::new(readable, writable), false));
+            at += 1;
+        }
+    }
+
+    /// Removes an entry; the last one takes its place.
+    fn take_out(&mut self, at: usize) {
+        self.set_interest(at, Interest::NONE);
+        self.places[place(unmasked(self.fds[at].fd))] = None;
+        self.fds.swap_remove(at);
+        self.tokens.swap_remove(at);
+        if let Some(moved) = self.fds.get(at) {
+            self.places[place(unmasked(moved.fd))] = Some(at as u32);
         }
     }
 }
@@ -105,13 +116,7 @@ impl Poller for Poll {
 
     fn remove(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         let at = self.place_of(fd.as_raw_fd()).ok_or(io::ErrorKind::NotFound)?;
-        self.set_interest(at, Interest::NONE);
-        self.places[place(fd.as_raw_fd())] = None;
-        self.fds.swap_remove(at);
-        self.tokens.swap_remove(at);
-        if let Some(moved) = self.fds.get(at) {
-            self.places[place(unmasked(moved.fd))] = Some(at as u32);
-        }
+        self.take_out(at);
         Ok(())
     }
 

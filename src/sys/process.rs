@@ -4,7 +4,9 @@ use super::cvt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::JoinHandle;
 
 /// Raises the soft limit of open descriptors (`RLIMIT_NOFILE`) to the hard one and says what it is now.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
@@ -74,6 +76,15 @@ pub enum Signal {
     Terminate,
 }
 
+impl Signal {
+    fn number(self) -> libc::c_int {
+        match self {
+            Signal::Interrupt => libc::SIGINT,
+            Signal::Terminate => libc::SIGTERM,
+        }
+    }
+}
+
 /// Where the handler writes. −1: nowhere yet.
 static FORWARD_TO: AtomicI32 = AtomicI32::new(-1);
 
@@ -84,19 +95,24 @@ static FORWARD_TO: AtomicI32 = AtomicI32::new(-1);
 pub fn forward_signals(signals: &[Signal], to: OwnedFd) -> io::Result<()> {
     FORWARD_TO.store(to.into_raw_fd(), Ordering::Release);
     for signal in signals {
-        let number = match signal {
-            Signal::Interrupt => libc::SIGINT,
-            Signal::Terminate => libc::SIGTERM,
-        };
         // SAFETY: sigaction is plain data for which all-zero is "no flags, empty mask".
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = forward as *const () as usize;
         action.sa_flags = libc::SA_RESTART;
         // SAFETY: `action` is readable and outlives the call; its handler is an `extern "C" fn(c_int)` that calls only what
         // signal-safety(7) allows.
-        cvt(unsafe { libc::sigaction(number, &action, std::ptr::null_mut()) })?;
+        cvt(unsafe { libc::sigaction(signal.number(), &action, std::ptr::null_mut()) })?;
     }
     Ok(())
+}
+
+/// Sends `signal` to one thread (pthread_kill(3)), so that a test sees what a signal does to the call which that thread is in.
+pub fn signal_thread<T>(thread: &JoinHandle<T>, signal: Signal) -> io::Result<()> {
+    // SAFETY: no pointers; a thread's id stays valid until it is joined or detached, and both need the handle that is borrowed here.
+    match unsafe { libc::pthread_kill(thread.as_pthread_t(), signal.number()) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
 }
 
 /// The handler: one write(2), errno left as it was found.

@@ -135,7 +135,9 @@ enum Content {
 impl Protocol for Connection {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         match &mut self.phase {
-            Phase::Head { searched: 0, empty_lines, .. } if input.starts_with(b"\r\n") => {
+            // The CR alone may have been searched before.
+            Phase::Head { searched: searched @ 0..=1, empty_lines, .. } if input.starts_with(b"\r\n") => {
+                *searched = 0;
                 *empty_lines += 1;
                 if *empty_lines > EMPTY_LINES_MAX {
                     self.reject(Reject::BadRequest("there are empty lines in place of a request"), cx);

@@ -325,13 +325,14 @@ impl Connection {
     }
 
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
-        let closes = self.is_last || !keep_alive;
+        let closes = self.is_last || !keep_alive || response.closes();
         self.write(response, Some(&request.method), request.version, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
     }
 
     /// Answers what could not be read as a request, and ends: where the next one would begin is not known.
     fn reject(&mut self, reject: Reject, cx: &mut Context<'_>) {
+        debug_assert!(!reject.connection_lives(), "{reject:?} leaves no doubt");
         self.write(reject.into(), None, Version::Http11, true, cx);
         self.end(cx);
     }

@@ -296,6 +296,7 @@ impl Connection {
                     self.respond_to_collected(Ok(()), cx);
                 }
             }
+            Content::Discard if is_end && self.is_last => self.end(cx),
             Content::Discard if is_end => self.await_head(cx),
             Content::Discard => {}
         }

@@ -9,14 +9,15 @@ mod wire;
 use backends::on_every_backend;
 use client::{Answer, Client, read_answer};
 use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
 use serving::Serving;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tripoll::http::{Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use tripoll::poller::Strategy;
 use tripoll::protocol::Cue;
 use tripoll::router::Router;
-use wire::{Wire, noon};
+use wire::Wire;
 
 /// Sent after each case: whether it is answered tells whether the connection goes on, and that nothing was taken for a request but what is.
 const PROBE: &str = "GET /ping HTTP/1.1\r\nHost: h\r\nX-Probe: 1\r\nConnection: close\r\n\r\n";
@@ -28,6 +29,11 @@ const LINE_MAX: usize = 200;
 const HEAD_MAX: usize = 600;
 const BODY_MAX: usize = 300;
 const DISCARD_MAX: usize = 400;
+
+/// A time of the wall that is the same in every run.
+fn noon() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(784_111_777)
+}
 
 fn limits() -> Limits {
     Limits {
@@ -793,7 +799,7 @@ mod cases {
             case("head, n + 1", head(HEAD_MAX + 1), [status(431)], Closes),
             case(
                 "head without end",
-                get("/ping", &"a: b\r\n".repeat(100))[..HEAD_MAX].to_string(),
+                &get("/ping", &"a: b\r\n".repeat(100))[..HEAD_MAX],
                 [status(431)],
                 ClosesAtOnce,
             ),
@@ -1182,7 +1188,7 @@ fn a_late_request_is_told_so(strategy: Strategy) {
 }
 
 /// Valid requests, to be strung together and spoiled.
-fn valid_request() -> impl Strategy_<Value = Vec<u8>> {
+fn valid_request() -> impl Generator<Value = Vec<u8>> {
     prop_oneof![
         Just(get("/ping", "")),
         Just(get("/query?a=b", "X: y\r\nConnection: keep-alive\r\n")),
@@ -1201,7 +1207,6 @@ fn valid_request() -> impl Strategy_<Value = Vec<u8>> {
     ]
     .prop_map(String::into_bytes)
 }
-use proptest::strategy::Strategy as Strategy_;
 
 /// One spoiling of a wire: at a place, one way or another.
 fn spoil(wire: &mut Vec<u8>, (place, way, byte): (prop::sample::Index, u8, u8)) {
@@ -1224,7 +1229,7 @@ fn spoil(wire: &mut Vec<u8>, (place, way, byte): (prop::sample::Index, u8, u8)) 
     }
 }
 
-fn spoiled_stream() -> impl Strategy_<Value = Vec<u8>> {
+fn spoiled_stream() -> impl Generator<Value = Vec<u8>> {
     let spoilings = prop::collection::vec((any::<prop::sample::Index>(), 0u8..8, any::<u8>()), 0..4);
     let requests = prop::collection::vec(valid_request(), 1..5);
     let spoiled = (requests, spoilings).prop_map(|(requests, spoilings)| {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use tripoll::http::Listener;
 use tripoll::protocol::{Cue, Deadline, Driver, Fate, Link, Now, Outbox, Piece};
 
@@ -71,11 +71,6 @@ impl Wire {
             Some(Deadline::At(time)) => self.deadline = Some(time),
         }
     }
-}
-
-/// A time of the wall that is the same in every run.
-pub fn noon() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(784_111_777)
 }
 
 fn drain(out: &mut Outbox, into: &mut Vec<u8>) {

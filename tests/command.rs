@@ -108,7 +108,8 @@ fn is_well(address: SocketAddr) {
     assert_eq!(client.rest(true), b"");
 }
 
-/// A port below those that the kernel gives to clients and to port 0, each call in a range of its own, so that no other test takes it.
+/// A port below those that the kernel gives to clients and to port 0, each call in a range of its own, so that no
+/// other test takes it.
 fn quiet_port() -> (TcpListener, u16) {
     static CALLS: AtomicU16 = AtomicU16::new(0);
     let process = u16::try_from(std::process::id() % 20).unwrap();

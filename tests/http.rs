@@ -1,5 +1,5 @@
-//! HTTP/1.1 as RFC 9112 has it: cases are bytes, and what must come of them. Each runs on a Link whole, byte by byte and cut at every
-//! offset, with the same bytes in answer, and over a socket on every backend.
+//! HTTP/1.1 as RFC 9112 has it: cases are bytes, and what must come of them. Each runs on a Link whole, byte by byte
+//! and cut at every offset, with the same bytes in answer, and over a socket on every backend.
 
 mod backends;
 mod client;
@@ -19,7 +19,8 @@ use tripoll::protocol::Cue;
 use tripoll::router::Router;
 use wire::Wire;
 
-/// Sent after each case: whether it is answered tells whether the connection goes on, and that nothing was taken for a request but what is.
+/// Sent after each case: whether it is answered tells whether the connection goes on, and that nothing was taken for
+/// a request but what is.
 const PROBE: &str = "GET /ping HTTP/1.1\r\nHost: h\r\nX-Probe: 1\r\nConnection: close\r\n\r\n";
 
 /// Longer wires are cut at this many offsets, evenly.
@@ -60,7 +61,8 @@ enum Fate {
     Closes,
     /// As `Closes`, without awaiting what follows.
     ClosesAtOnce,
-    /// The client ends its side here, and the server then its own. Nobody who got a lawful answer is told `Connection: close`.
+    /// The client ends its side here, and the server then its own. Nobody who got a lawful answer is told
+    /// `Connection: close`.
     Ends,
     /// The answer was given, as on a connection that goes on; then it closes for what came behind.
     GivesUp,
@@ -161,7 +163,8 @@ fn read_all(mut wire: &[u8]) -> Result<Vec<Answer>, String> {
     Ok(answers)
 }
 
-/// Sends `pieces` over a fresh link and returns all that it says, interim answers left out: these depend on when the body comes.
+/// Sends `pieces` over a fresh link and returns all that it says, interim answers left out: these depend on when the
+/// body comes.
 fn answers_to<'a>(listener: &Listener, pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool) -> Vec<u8> {
     let mut wire = Wire::new(listener, noon());
     pieces.into_iter().for_each(|piece| wire.feed(piece));
@@ -1247,7 +1250,8 @@ proptest! {
     ) {
         let listener = Listener::new(site(), limits());
         let whole = answers_to(&listener, [&wire[..]], ends);
-        let answers = read_all(&whole).map_err(|error| TestCaseError::fail(format!("{error}: {}", whole.escape_ascii())))?;
+        let unlawful = |error| TestCaseError::fail(format!("{error}: {}", whole.escape_ascii()));
+        let answers = read_all(&whole).map_err(unlawful)?;
         let closing = answers.iter().filter(|answer| answer.field("Connection") == Some("close"));
         prop_assert!(closing.count() <= 1);
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).chain([0, wire.len()]).collect();

@@ -304,7 +304,7 @@ fn large_bodies_arrive_whole(strategy: Strategy) {
             .limits(limits)
             .route("POST", "/echo", |request| Response::bytes("application/octet-stream", request.body()))
     });
-    let body: Vec<u8> = (0..SIZE).map(|at| (at * 31 >> 7) as u8).collect();
+    let body: Vec<u8> = (0..SIZE).map(|at| ((at * 31) >> 7) as u8).collect();
     let head = |fields: &str| format!("POST /echo HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n").into_bytes();
     let mut client = running.client();
     client.send([&head(&format!("Content-Length: {SIZE}")), &body[..]].concat());

@@ -1,17 +1,12 @@
-//! Facts that hold on every backend: each becomes four tests, named `select::…`, `poll::…`, `epoll::…`, `epoll_edge::…`.
+//! Runs each fact on every backend.
 
-/// Makes of each `fn fact(strategy: Strategy)` a test for each strategy.
+/// Makes of each `fn fact(strategy: Strategy)` four tests: `select::fact`, `poll::fact`, `epoll::fact`, `epoll_edge::fact`.
 macro_rules! on_every_backend {
     ($($fact:ident),+ $(,)?) => {
-        on_every_backend! { @of select, 0, $($fact),+ }
-        on_every_backend! { @of poll, 1, $($fact),+ }
-        on_every_backend! { @of epoll, 2, $($fact),+ }
-        on_every_backend! { @of epoll_edge, 3, $($fact),+ }
-    };
-    (@of $backend:ident, $at:literal, $($fact:ident),+) => {
-        mod $backend {
-            $(#[test] fn $fact() { super::$fact(tripoll::poller::Strategy::ALL[$at]); })+
-        }
+        mod select { $(#[test] fn $fact() { super::$fact(tripoll::poller::Strategy::ALL[0]) })+ }
+        mod poll { $(#[test] fn $fact() { super::$fact(tripoll::poller::Strategy::ALL[1]) })+ }
+        mod epoll { $(#[test] fn $fact() { super::$fact(tripoll::poller::Strategy::ALL[2]) })+ }
+        mod epoll_edge { $(#[test] fn $fact() { super::$fact(tripoll::poller::Strategy::ALL[3]) })+ }
     };
 }
 pub(crate) use on_every_backend;

@@ -1,4 +1,5 @@
-//! A client that trusts nobody: its own small reader of responses, strict where RFC 9112 is, and a socket that never waits for ever.
+//! A client that trusts nobody: its own small reader of responses, strict where RFC 9112 is, and a socket that never
+//! waits for ever.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -26,8 +27,9 @@ impl Answer {
     }
 }
 
-/// The answer that `wire` begins with, and how long it is; `None` where more must come. Interim answers (1xx) before it are read over.
-/// `to_head`: it answers HEAD, so no body follows; a service can say so by a field `X-Method: HEAD` too.
+/// The answer that `wire` begins with, and how long it is; `None` where more must come. Interim answers (1xx) before
+/// it are read over. `to_head`: it answers HEAD, so no body follows; a service can say so by a field `X-Method: HEAD`
+/// too.
 pub fn read_answer(wire: &[u8], to_head: bool) -> Result<Option<(Answer, usize)>, String> {
     let Some(head_end) = wire.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&wire[..head_end]).map_err(|_| "the head is not text".to_string())?;

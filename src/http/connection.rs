@@ -135,7 +135,9 @@ enum Content {
 impl Protocol for Connection {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         match &mut self.phase {
-            Phase::Head { searched: 0, empty_lines, .. } if input.starts_with(b"\r\n") => {
+            // The CR alone may have been searched before.
+            Phase::Head { searched: searched @ 0..=1, empty_lines, .. } if input.starts_with(b"\r\n") => {
+                *searched = 0;
                 *empty_lines += 1;
                 if *empty_lines > EMPTY_LINES_MAX {
                     self.reject(Reject::BadRequest("there are empty lines in place of a request"), cx);
@@ -164,8 +166,12 @@ impl Protocol for Connection {
             }
             (Cue::DeadlinePassed | Cue::EndOfInput, Phase::Body(incoming)) => match (&incoming.fate, cue) {
                 (Content::Discard, _) => self.end(cx),
-                (Content::Collect { .. }, Cue::DeadlinePassed) => self.reject(Reject::RequestTimeout, cx),
-                (Content::Collect { .. }, _) => self.reject(Reject::BadRequest("the body is cut off"), cx),
+                (Content::Collect { .. }, Cue::DeadlinePassed) => {
+                    self.respond_to_collected(Err(Reject::RequestTimeout), cx)
+                }
+                (Content::Collect { .. }, _) => {
+                    self.respond_to_collected(Err(Reject::BadRequest("the body is cut off")), cx);
+                }
             },
             (Cue::ShuttingDown, Phase::Head { .. } | Phase::Body(_)) => self.is_last = true,
             (Cue::Opened, Phase::Body(_) | Phase::Over)
@@ -231,7 +237,7 @@ impl Connection {
         let limits = &self.shared.limits;
         match (reception, head.framing) {
             (Reception::Buffer, Framing::Length(length)) if length > limits.body_bytes_max => {
-                self.reject(Reject::ContentTooLarge, cx);
+                self.respond(Reject::ContentTooLarge.into(), &request, false, cx);
             }
             (Reception::Buffer, _) => {
                 // RFC 9110 §10.1.1: not needed where the body has begun to come.
@@ -270,7 +276,7 @@ impl Connection {
             Ok(Step::End(taken)) => (taken, 0, true),
             Err(reject) => {
                 match incoming.fate {
-                    Content::Collect { .. } => self.reject(reject, cx),
+                    Content::Collect { .. } => self.respond_to_collected(Err(reject), cx),
                     Content::Discard => self.end(cx), // It has its answer.
                 }
                 return input.len();
@@ -280,24 +286,25 @@ impl Connection {
         let limits = &self.shared.limits;
         match &mut incoming.fate {
             Content::Collect { .. } if incoming.content_bytes > limits.body_bytes_max => {
-                self.reject(Reject::ContentTooLarge, cx);
+                self.respond_to_collected(Err(Reject::ContentTooLarge), cx);
             }
             Content::Discard if incoming.content_bytes > limits.discard_bytes_max => self.end(cx),
             Content::Collect { body, .. } => {
                 body.extend_from_slice(&input[..content]);
                 cx.deadline(Deadline::After(limits.body_timeout));
                 if is_end {
-                    self.respond_to_collected(cx);
+                    self.respond_to_collected(Ok(()), cx);
                 }
             }
+            Content::Discard if is_end && self.is_last => self.end(cx),
             Content::Discard if is_end => self.await_head(cx),
             Content::Discard => {}
         }
         taken
     }
 
-    /// A body is whole: reads its head again and asks the service.
-    fn respond_to_collected(&mut self, cx: &mut Context<'_>) {
+    /// A body is whole, or never will be: reads its head again, and asks the service or says why not.
+    fn respond_to_collected(&mut self, is_whole: Result<(), Reject>, cx: &mut Context<'_>) {
         let Phase::Body(incoming) = std::mem::replace(&mut self.phase, Phase::Over) else {
             unreachable!("the caller matched it")
         };
@@ -305,7 +312,10 @@ impl Connection {
         let mut storage = head::STORAGE;
         let head = head::parse_head(&head, &mut storage).expect("it was read before");
         let request = self.request(&head, &body, cx);
-        let response = guard(|| self.shared.service.respond(&request));
+        let response = match is_whole {
+            Ok(()) => guard(|| self.shared.service.respond(&request)),
+            Err(reject) => reject.into(),
+        };
         self.respond(response, &request, head.keep_alive, cx);
     }
 
@@ -323,13 +333,14 @@ impl Connection {
     }
 
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
-        let closes = self.is_last || !keep_alive;
+        let closes = self.is_last || !keep_alive || response.closes();
         self.write(response, Some(&request.method), request.version, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
     }
 
     /// Answers what could not be read as a request, and ends: where the next one would begin is not known.
     fn reject(&mut self, reject: Reject, cx: &mut Context<'_>) {
+        debug_assert!(!reject.connection_lives(), "{reject:?} leaves no doubt");
         self.write(reject.into(), None, Version::Http11, true, cx);
         self.end(cx);
     }

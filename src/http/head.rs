@@ -43,28 +43,45 @@ pub(super) const STORAGE: Storage<'static> = [httparse::EMPTY_HEADER; FIELDS_MAX
 /// `searched` says how much was searched before, 0 at first, and is brought up to date.
 ///
 /// # Errors
-/// At once, not when the head is complete: for a line that ends in a bare LF, a control byte, a line or a head too long.
+/// At once, not when the head is complete: for a request line that is none, a line that ends in a bare LF, a control byte, a line or a head
+/// too long.
 pub fn find_end(input: &[u8], searched: &mut usize, limits: &Limits) -> Result<Option<usize>, Reject> {
     let line_max = limits.request_line_bytes_max.min(limits.head_bytes_max);
-    let is_line_whole = *searched > line_max || memchr(b'\n', &input[..input.len().min(line_max)]).is_some();
-    let (bytes_max, too_long) = match is_line_whole {
+    let line_end = match *searched > line_max {
+        true => None, // It was judged before.
+        false => memchr(b'\n', &input[..input.len().min(line_max)]),
+    };
+    let (bytes_max, too_long) = match *searched > line_max || line_end.is_some() {
         true => (limits.head_bytes_max, Reject::FieldsTooLarge),
         false => (line_max, Reject::UriTooLong),
     };
     // Nothing past the limit is looked at: the answer must not depend on how much came in one read.
     let window = &input[..input.len().min(bytes_max)];
     let from = (*searched).min(window.len());
-    for at in memchr_iter(b'\n', &window[from..]).map(|at| from + at) {
-        if at == 0 || window[at - 1] != b'\r' {
+    let found = find_empty_line(window, from);
+    if let (Ok(None) | Err(_), Some(line_end)) = (&found, line_end.filter(|end| *end >= from)) {
+        // Whoever sends no request may send no end of a head either. Before what follows the line: byte by byte it would come first.
+        read_request_line(&input[..=line_end])?;
+    }
+    *searched = window.len();
+    match found? {
+        None if input.len() >= bytes_max => Err(too_long),
+        found => Ok(found),
+    }
+}
+
+/// The index after the empty line that ends a head.
+fn find_empty_line(head: &[u8], from: usize) -> Result<Option<usize>, Reject> {
+    for at in memchr_iter(b'\n', &head[from..]).map(|at| from + at) {
+        if at == 0 || head[at - 1] != b'\r' {
             return Err(BAD_BYTE);
         }
-        if at >= 2 && window[at - 2] == b'\n' {
+        if at >= 2 && head[at - 2] == b'\n' {
             return Ok(Some(at + 1));
         }
     }
-    check_bytes(window, from)?;
-    *searched = window.len();
-    if input.len() >= bytes_max { Err(too_long) } else { Ok(None) }
+    check_bytes(head, from)?;
+    Ok(None)
 }
 
 /// Refuses control bytes, and CR or LF without the other, from `from` on.
@@ -87,16 +104,20 @@ fn check_bytes(head: &[u8], from: usize) -> Result<(), Reject> {
 /// Reads a whole head, as [`find_end`] found it.
 ///
 /// # Errors
-/// Whatever is wrong with it. A bad byte goes before anything else, since byte by byte it would have been found first.
+/// Whatever is wrong with it. A bad byte goes before anything else but the request line, since byte by byte it would have been found first.
 pub fn parse_head<'a>(head: &'a [u8], storage: &'a mut Storage<'a>) -> Result<Head<'a>, Reject> {
-    parse(head, storage).map_err(|reject| check_bytes(head, 0).err().unwrap_or(reject))
+    let line_end = memchr(b'\n', head).ok_or(BAD_BYTE)?;
+    let (line, fields) = head.split_at(line_end + 1);
+    let line = read_request_line(line)?;
+    parse(line, fields, storage).map_err(|reject| check_bytes(head, 0).err().unwrap_or(reject))
 }
 
-fn parse<'a>(head: &'a [u8], storage: &'a mut Storage<'a>) -> Result<Head<'a>, Reject> {
-    let line_end = memchr(b'\n', head).ok_or(BAD_BYTE)?;
-    let line = &head[..line_end.saturating_sub(1)];
-    let (method, target, version) = parse_request_line(line)?;
-    let fields = match httparse::parse_headers(&head[line_end + 1..], storage) {
+fn parse<'a>(
+    (method, target, version): (Method, &'a str, Version),
+    fields: &'a [u8],
+    storage: &'a mut Storage<'a>,
+) -> Result<Head<'a>, Reject> {
+    let fields = match httparse::parse_headers(fields, storage) {
         Ok(Status::Complete((_, fields))) => Fields(fields),
         Ok(Status::Partial) => return Err(BAD_BYTE),
         Err(httparse::Error::TooManyHeaders) => return Err(Reject::FieldsTooLarge),
@@ -119,6 +140,12 @@ fn parse<'a>(head: &'a [u8], storage: &'a mut Storage<'a>) -> Result<Head<'a>, R
     };
     let target = parse_target(target, &method)?;
     Ok(Head { method, target, version, fields, framing, keep_alive, expects_continue })
+}
+
+/// Reads a request line with its CRLF.
+fn read_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
+    let parsed = line.strip_suffix(b"\r\n").ok_or(BAD_BYTE).and_then(parse_request_line);
+    parsed.map_err(|reject| check_bytes(line, 0).err().unwrap_or(reject))
 }
 
 /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.

@@ -101,7 +101,7 @@ impl From<Reject> for Response {
             text.push_str(reason);
         }
         text.push('\n');
-        let response = Response::text(text).with_status(status);
+        let response = Response::text(text).with_status(status).with_closes(!reject.connection_lives());
         match reject {
             Reject::MethodNotAllowed { allow } => response.field("Allow", &allow),
             Reject::RangeNotSatisfiable { size } => response.field("Content-Range", &format!("bytes */{size}")),

@@ -46,6 +46,8 @@ pub struct Response {
     /// Rendered: `Name: value CR LF`, one after another.
     fields: Vec<u8>,
     body: Body,
+    /// The connection does not outlive it.
+    closes: bool,
 }
 
 /// Bodies up to this are copied behind the head, so that one send takes both; larger ones are queued as they are.
@@ -57,7 +59,7 @@ const FIELDS_OWNED: [&str; 5] = ["connection", "content-length", "date", "keep-a
 impl Response {
     /// Without fields or body.
     pub fn new(status: StatusCode) -> Response {
-        Response { status, fields: Vec::new(), body: Body::Empty }
+        Response { status, fields: Vec::new(), body: Body::Empty, closes: false }
     }
 
     /// 200 with text.
@@ -101,6 +103,16 @@ impl Response {
             self.fields.extend_from_slice(part);
         }
         self
+    }
+
+    /// The same, as its connection's last or not.
+    pub(super) fn with_closes(self, closes: bool) -> Response {
+        Response { closes, ..self }
+    }
+
+    /// Whether the connection ends with it.
+    pub(super) fn closes(&self) -> bool {
+        self.closes
     }
 
     /// Its status.

@@ -1,0 +1,144 @@
+//! A client that trusts nobody: its own small reader of responses, strict where RFC 9112 is, and a socket that never
+//! waits for ever.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longer than any answer takes on a busy machine: past it a hang is a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A final answer, as it lay on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a field, which stands there once or not at all.
+    #[track_caller]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.fields.iter().filter(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} is there twice: {:?}", self.fields);
+        value
+    }
+}
+
+/// The answer that `wire` begins with, and how long it is; `None` where more must come. Interim answers (1xx) before
+/// it are read over. `to_head`: it answers HEAD, so no body follows; a service can say so by a field `X-Method: HEAD`
+/// too.
+pub fn read_answer(wire: &[u8], to_head: bool) -> Result<Option<(Answer, usize)>, String> {
+    let Some(head_end) = wire.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&wire[..head_end]).map_err(|_| "the head is not text".to_string())?;
+    let mut lines = head.split("\r\n");
+    let status_line = lines.next().unwrap_or_default();
+    let status = read_status_line(status_line).ok_or(format!("no status line: {status_line:?}"))?;
+    let fields =
+        lines.map(|line| read_field(line).ok_or(format!("no field: {line:?}"))).collect::<Result<Vec<_>, _>>()?;
+    let body_begins = head_end + 4;
+    let mut answer = Answer { status, fields, body: Vec::new() };
+    if (100..200).contains(&status) {
+        return match read_answer(&wire[body_begins..], to_head)? {
+            _ if !answer.fields.is_empty() => Err(format!("an interim answer with fields: {head:?}")),
+            None => Ok(None),
+            Some((answer, length)) => Ok(Some((answer, body_begins + length))),
+        };
+    }
+    for name in ["Date", "Content-Length", "Connection", "Content-Type", "ETag", "Location"] {
+        answer.field(name); // At most once.
+    }
+    if answer.field("Date").is_none() {
+        return Err(format!("no Date: {head:?}"));
+    }
+    let has_no_length = status == 204 || status == 304;
+    let length = match answer.field("Content-Length") {
+        None if has_no_length => 0,
+        Some(digits) if !has_no_length && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse::<usize>().map_err(|_| format!("Content-Length: {digits}"))?
+        }
+        other => return Err(format!("{status} with Content-Length {other:?}")),
+    };
+    let length = if to_head || answer.field("X-Method") == Some("HEAD") { 0 } else { length };
+    let Some(body) = wire.get(body_begins..body_begins + length) else { return Ok(None) };
+    answer.body = body.to_vec();
+    Ok(Some((answer, body_begins + length)))
+}
+
+fn read_status_line(line: &str) -> Option<u16> {
+    let (status, reason) = line.strip_prefix("HTTP/1.1 ")?.split_at_checked(3)?;
+    let is_reason = reason.starts_with(' ') && reason.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    status.parse().ok().filter(|status| is_reason && (100..600).contains(status))
+}
+
+fn read_field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(": ")?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_value = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    (is_name && is_value).then(|| (name.to_string(), value.to_string()))
+}
+
+/// A connection to a server.
+pub struct Client {
+    socket: TcpStream,
+    /// What was received and not read as an answer yet.
+    received: Vec<u8>,
+}
+
+impl Client {
+    #[track_caller]
+    pub fn new(address: SocketAddr) -> Client {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("the server listens");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Client { socket, received: Vec::new() }
+    }
+
+    #[track_caller]
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).expect("the server takes what is sent");
+    }
+
+    /// The next answer.
+    #[track_caller]
+    pub fn answer(&mut self, to_head: bool) -> Answer {
+        loop {
+            match read_answer(&self.received, to_head) {
+                Ok(Some((answer, length))) => {
+                    self.received.drain(..length);
+                    return answer;
+                }
+                Ok(None) => assert!(self.receive(), "cut off: {}", self.received.escape_ascii()),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Says that no more is sent, where that was not said, and returns all that comes until the server closes.
+    #[track_caller]
+    pub fn rest(mut self, half_closes: bool) -> Vec<u8> {
+        if half_closes {
+            let _ = self.socket.shutdown(Shutdown::Write); // The server may have closed first.
+        }
+        while self.receive() {}
+        self.received
+    }
+
+    /// Whether there was more.
+    #[track_caller]
+    fn receive(&mut self) -> bool {
+        let mut buffer = [0; 64 * 1024];
+        let count = loop {
+            match self.socket.read(&mut buffer) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}, after {} bytes", self.received.len()),
+            }
+        };
+        self.received.extend_from_slice(&buffer[..count]);
+        count > 0
+    }
+}

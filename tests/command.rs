@@ -1,0 +1,393 @@
+//! The command as a person or a script meets it: what it says, where it says it, and how it ends.
+
+mod client;
+
+use client::Client;
+use std::io::{BufRead, BufReader, Read, Write, stderr};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const TRIPOLL: &str = env!("CARGO_BIN_EXE_tripoll");
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "content").unwrap();
+    folder
+}
+
+fn command(arguments: &[&str], cwd: &Path) -> Command {
+    let mut command = Command::new(TRIPOLL);
+    command.args(arguments).current_dir(cwd).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A child that does not outlive its test, however that ends.
+struct Process {
+    child: Child,
+    /// Its lines, as they come; disconnected when it closes them.
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Process {
+    fn new(mut command: Command) -> Process {
+        let mut child = command.spawn().unwrap();
+        let (stdout, stderr) = (lines(child.stdout.take()), lines(child.stderr.take()));
+        Process { child, stdout, stderr }
+    }
+
+    /// A server, and where it listens.
+    #[track_caller]
+    fn serving(command: Command) -> (Process, String, SocketAddr) {
+        let process = Process::new(command);
+        let Ok(line) = process.stdout.recv_timeout(PATIENCE) else { panic!("it says: {:?}", process.end()) };
+        let (_, after) = line.split_once("http://").unwrap_or_else(|| panic!("no address in {line:?}"));
+        let address = after.split('/').next().and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        (process, line, address)
+    }
+
+    /// Its exit code and what else it says, when it ends by itself.
+    #[track_caller]
+    fn end(mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
+        let (stdout, stderr) = (rest(&self.stdout), rest(&self.stderr));
+        (self.child.wait().unwrap().code(), stdout, stderr)
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (tell, told) = mpsc::channel();
+    if let Some(stream) = stream {
+        std::thread::spawn(move || {
+            BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
+    }
+    told
+}
+
+#[track_caller]
+fn rest(lines: &Receiver<String>) -> Vec<String> {
+    let mut rest = Vec::new();
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => rest.push(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return rest,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it neither ends nor says more than {rest:?}"),
+        }
+    }
+}
+
+#[track_caller]
+fn is_well(address: SocketAddr) {
+    let mut client = Client::new(address);
+    client.send(GET);
+    let answer = client.answer(false);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"content"[..]));
+    assert_eq!(client.rest(true), b"");
+}
+
+/// A port below those that the kernel gives to clients and to port 0, each call in a range of its own, so that no
+/// other test takes it.
+fn quiet_port() -> (TcpListener, u16) {
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 20).unwrap();
+    let start = 20_000 + process * 600 + CALLS.fetch_add(1, Ordering::SeqCst) * 200;
+    let listener = (start..start + 100).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    let listener = listener.expect("one of them is free");
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[test]
+fn the_start_line_says_what_is_served_where_and_how() {
+    let folder = folder();
+    let directory = folder.path().to_str().unwrap();
+    for (flags, how) in [
+        (&[][..], "epoll"),
+        (&["--backend", "epoll"], "epoll"),
+        (&["--backend", "epoll", "--trigger", "level"], "epoll"),
+        (&["--backend=epoll", "--trigger=edge"], "epoll-edge"),
+        (&["--trigger", "edge"], "epoll-edge"),
+        (&["--backend", "poll"], "poll"),
+        (&["--backend", "select"], "select"),
+        (&["--backend", "select", "--select-limit", "1024"], "select, limit 1024"),
+    ] {
+        let arguments = [&["-p", "0", directory], flags].concat();
+        let (process, line, address) = Process::serving(command(&arguments, folder.path()));
+        assert_ne!(address.port(), 0);
+        let port = address.port();
+        assert_eq!(line, format!("tripoll 0.1.0: serving {directory} at http://127.0.0.1:{port}/ ({how})"));
+        is_well(address);
+        process.signal("TERM");
+        assert_eq!(process.end(), (Some(0), vec![], vec![]), "{flags:?}");
+    }
+}
+
+#[test]
+fn without_a_folder_static_is_served() {
+    let outer = TempDir::new().unwrap();
+    let none = Process::new(command(&["-p", "0"], outer.path())).end();
+    let want = "error: no DIR given and ./static does not exist (try: tripoll .)";
+    assert_eq!(none, (Some(1), vec![], vec![want.to_string()]));
+    std::fs::create_dir(outer.path().join("static")).unwrap();
+    std::fs::write(outer.path().join("static/a.txt"), "content").unwrap();
+    let (_process, line, address) = Process::serving(command(&["-p", "0"], outer.path()));
+    assert_eq!(line, format!("tripoll 0.1.0: serving static at http://{address}/ (epoll)"));
+    is_well(address);
+}
+
+#[test]
+fn several_addresses_are_told_in_their_order() {
+    let folder = folder();
+    let (_process, _, first) =
+        Process::serving(command(&["-b", "127.0.0.1", "--bind", "127.0.0.2:0", "-p", "0", "."], folder.path()));
+    is_well(first);
+    assert_eq!(first.ip().to_string(), "127.0.0.1");
+    let second = _process.stdout.recv_timeout(PATIENCE).unwrap();
+    let (_, address) = second.split_once("http://").unwrap();
+    let address: SocketAddr = address.split('/').next().unwrap().parse().unwrap();
+    assert_eq!(address.ip().to_string(), "127.0.0.2");
+    assert_eq!(second, format!("tripoll 0.1.0: serving . at http://{address}/ (epoll)"));
+    is_well(address);
+}
+
+#[test]
+fn an_address_of_version_6_needs_no_brackets() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        let _ = writeln!(stderr(), "skipped: IPv6: this machine has no ::1");
+        return;
+    }
+    let folder = folder();
+    for bind in ["::1", "[::1]", "[::1]:0"] {
+        let (_process, line, address) = Process::serving(command(&["-b", bind, "-p", "0", "."], folder.path()));
+        assert!(address.is_ipv6() && line.contains("http://[::1]:"), "{line}");
+        is_well(address);
+    }
+}
+
+#[test]
+fn a_port_is_the_one_that_was_asked_for() {
+    let folder = folder();
+    let (listener, port) = quiet_port();
+    drop(listener);
+    let (_process, _, address) = Process::serving(command(&["--port", &port.to_string(), "."], folder.path()));
+    assert_eq!(address.port(), port);
+    is_well(address);
+}
+
+#[test]
+fn a_taken_port_leads_to_a_free_one() {
+    let folder = folder();
+    let (_listener, port) = quiet_port();
+    let port = port.to_string();
+    let (code, stdout, stderr) = Process::new(command(&["-p", &port, "."], folder.path())).end();
+    assert_eq!((code, stdout.len(), stderr.len()), (Some(1), 0, 1), "{stderr:?}");
+    assert!(stderr[0].starts_with(&format!("error: cannot listen at 127.0.0.1:{port}: ")), "{stderr:?}");
+    let (_, free) = stderr[0].split_once("; try --port ").unwrap();
+    let (_process, _, address) = Process::serving(command(&["-p", free, "."], folder.path()));
+    is_well(address);
+}
+
+#[test]
+fn what_cannot_be_served_is_one_line_that_says_what_to_try() {
+    let folder = folder();
+    for (arguments, parts) in [
+        (&["-p", "0", "nothing"][..], ["cannot serve nothing: ", "try"]),
+        (&["-p", "0", "a.txt"], ["cannot serve a.txt: ", "try"]),
+        (&["-p", "0", "nothing/at/all"], ["nothing/at/all", "try"]),
+        (&["-b", "127.0.0.1:99999", "."], ["127.0.0.1:99999", "try 127.0.0.1:8000"]),
+        (&["-b", "127.0.0.1:x", "."], ["127.0.0.1:x", "try 127.0.0.1:8000"]),
+        (&["-b", "", "."], ["no address", "try 127.0.0.1:8000"]),
+        (&["-b", "192.0.2.1", "."], ["192.0.2.1:8000", "try --bind 127.0.0.1"]),
+        (&["-p", "0", "-b", "127.0.0.1", "-b", "192.0.2.1", "."], ["192.0.2.1", "try --bind 127.0.0.1"]),
+    ] {
+        let (code, stdout, stderr) = Process::new(command(arguments, folder.path())).end();
+        assert_eq!((code, stdout.len(), stderr.len()), (Some(1), 0, 1), "{arguments:?}: {stderr:?}");
+        let is_told = stderr[0].starts_with("error: ") && parts.iter().all(|part| stderr[0].contains(part));
+        assert!(is_told, "{arguments:?}: {stderr:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let folder = folder();
+    for (arguments, named) in [
+        (&["--unknown"][..], "--unknown"),
+        (&["-x"], "-x"),
+        (&["--port", "99999"], "99999"),
+        (&["--port", "-1"], "-1"),
+        (&["--port", "http"], "http"),
+        (&["--port"], "--port"),
+        (&["--backend", "kqueue"], "kqueue"),
+        (&["--trigger", "both"], "both"),
+        (&["--backend", "poll", "--trigger", "edge"], "poll has no edge trigger; try --backend epoll --trigger edge"),
+        (&["--backend", "select", "--trigger", "edge"], "select has no edge trigger"),
+        (&["--select-limit", "1024"], "epoll has no select limit; try --backend select --select-limit 1024"),
+        (&["--backend", "poll", "--select-limit", "1024"], "poll has no select limit"),
+        (&["--backend", "select", "--select-limit", "0"], "select-limit"),
+        (&["--backend", "select", "--select-limit", "x"], "select-limit"),
+        (&[".", "another"], "another"),
+    ] {
+        let (code, stdout, stderr) = Process::new(command(arguments, folder.path())).end();
+        let said = stderr.join("\n");
+        assert_eq!((code, stdout), (Some(2), vec![]), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn help_mentions_every_flag_and_version_is_a_line() {
+    let folder = folder();
+    for flag in ["--help", "-h"] {
+        let (code, stdout, stderr) = Process::new(command(&[flag], folder.path())).end();
+        let help = stdout.join("\n");
+        assert_eq!((code, stderr), (Some(0), vec![]), "{flag}");
+        let words =
+            ["DIR", "-b, --bind", "-p, --port", "--backend", "--trigger", "--select-limit", "--help", "--version"];
+        for word in words.iter().chain(&["select", "poll", "epoll", "level", "edge", "8000", "127.0.0.1", "./static"]) {
+            assert!(help.contains(word), "{flag} does not mention {word}:\n{help}");
+        }
+        assert!(stdout.iter().all(|line| line.chars().count() <= 100), "{flag}:\n{help}");
+    }
+    for flag in ["--version", "-V"] {
+        assert_eq!(
+            Process::new(command(&[flag], folder.path())).end(),
+            (Some(0), vec!["tripoll 0.1.0".into()], vec![])
+        );
+    }
+}
+
+#[test]
+fn a_signal_ends_it_in_good_order() {
+    let folder = folder();
+    for strategy in
+        [&["--backend", "select"][..], &["--backend", "poll"], &["--backend", "epoll"], &["--trigger", "edge"]]
+    {
+        for signal in ["TERM", "INT"] {
+            let arguments = [&["-p", "0", "."], strategy].concat();
+            let (process, _, address) = Process::serving(command(&arguments, folder.path()));
+            let idle = Client::new(address);
+            is_well(address);
+            process.signal(signal);
+            assert_eq!(idle.rest(false), b"");
+            assert_eq!(process.end(), (Some(0), vec![], vec![]), "{signal}, {strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_to_read_its_lines_is_no_reason_to_end() {
+    let folder = folder();
+    let (listener, port) = quiet_port();
+    drop(listener);
+    let address: SocketAddr = ([127, 0, 0, 1], port).into();
+    let port = port.to_string();
+    // Closed from the start; closed while it writes.
+    let mut closed = Command::new("sh");
+    closed.args(["-c", "exec \"$0\" \"$@\" >&- 2>&- <&-", TRIPOLL, "-p", &port, "."]).current_dir(folder.path());
+    let mut broken = command(&["-p", &port, "."], folder.path());
+    broken.stderr(Stdio::null());
+    for (name, command) in [("closed", &mut closed), ("broken", &mut broken)] {
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let mut process = Process { child, stdout: lines(None::<&[u8]>), stderr: lines(None::<&[u8]>) };
+        let give_up = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            assert!(
+                process.child.try_wait().unwrap().is_none() && Instant::now() < give_up,
+                "{name}: it does not listen"
+            );
+            std::thread::yield_now();
+        }
+        is_well(address);
+        is_well(address);
+        process.signal("TERM");
+        assert_eq!(process.end().0, Some(0), "{name}");
+    }
+}
+
+#[test]
+fn past_select_limit_clients_are_told_503_and_the_operator_why() {
+    let folder = folder();
+    let arguments = ["-p", "0", "--backend", "select", "--select-limit", "20", "."];
+    let (process, line, address) = Process::serving(command(&arguments, folder.path()));
+    assert!(line.ends_with("(select, limit 20)"), "{line}");
+    let mut clients: Vec<_> = (0..20).map(|_| Client::new(address)).collect();
+    let mut last = clients.pop().unwrap();
+    let answer = last.answer(false);
+    assert_eq!((answer.status, answer.field("Connection")), (503, Some("close")));
+    assert_eq!(last.rest(false), b"");
+    clients[0].send(GET);
+    assert_eq!(clients[0].answer(false).body, b"content", "who was there before goes on");
+    clients.into_iter().for_each(|client| drop(client.rest(true)));
+    is_well(address);
+    process.signal("TERM");
+    let (code, _, stderr) = process.end();
+    assert_eq!((code, stderr.len()), (Some(0), 1), "{stderr:?}");
+    assert!(stderr[0].starts_with("tripoll: a client was turned away: "), "{stderr:?}");
+}
+
+#[test]
+fn a_limit_that_leaves_no_room_for_the_loop_is_an_error() {
+    let folder = folder();
+    let arguments = ["-p", "0", "--backend", "select", "--select-limit", "1", "."];
+    let (code, stdout, stderr) = Process::new(command(&arguments, folder.path())).end();
+    assert_eq!((code, stdout.len(), stderr.len()), (Some(1), 0, 1), "{stderr:?}");
+    assert!(stderr[0].starts_with("error: "), "{stderr:?}");
+}
+
+#[test]
+fn curl_agrees() {
+    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+        let _ = writeln!(stderr(), "skipped: curl: it is not installed");
+        return;
+    }
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    std::fs::write(folder.path().join("sub/index.html"), "<p>sub").unwrap();
+    let (_process, _, address) = Process::serving(command(&["-p", "0", "."], folder.path()));
+    let curl = |arguments: &[&str], target: &str| {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-g", "--noproxy", "*", "--max-time", "30"]).args(arguments);
+        let output = command.arg(format!("http://{address}{target}")).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let code = &["-o", "/dev/null", "-w", "%{http_code} %{size_download}"];
+    assert_eq!(curl(&[], "/a.txt"), "content");
+    assert!(curl(&["-i"], "/a.txt").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(curl(&["-I"], "/a.txt").contains("Content-Length: 7\r\n"));
+    assert_eq!(curl(&["-L"], "/sub"), "<p>sub");
+    assert_eq!(curl(&["-r", "1-3"], "/a.txt"), "ont");
+    assert_eq!(curl(&["-0"], "/a.txt"), "content");
+    assert_eq!(curl(code, "/nothing"), "404 14");
+    assert_eq!(curl(&[&["-d", "a=b"], &code[..]].concat(), "/a.txt"), "405 23");
+    assert_eq!(curl(&[&["-z", "Fri, 01 Jan 1999 00:00:00 GMT"], &code[..]].concat(), "/a.txt"), "200 7");
+    assert_eq!(curl(&[&["--path-as-is"], &code[..]].concat(), "/../a.txt").split(' ').next(), Some("400"));
+    // A body that nobody wants, large enough for curl to ask first.
+    let large = folder.path().join("large");
+    std::fs::write(&large, vec![b'x'; 3_000_000]).unwrap();
+    assert!(curl(&[&["-T", large.to_str().unwrap()], &code[..]].concat(), "/a.txt").starts_with("405 "));
+}

@@ -1,0 +1,446 @@
+//! The server as a library: addresses, routes, and many clients at a time, on every backend.
+
+mod backends;
+mod client;
+
+use backends::on_every_backend;
+use client::Client;
+use std::io::{Write, stderr};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use tempfile::TempDir;
+use tripoll::http::{Body, Limits, StatusCode};
+use tripoll::poller::Strategy;
+use tripoll::reactor::{self, Handle};
+use tripoll::router::RouteError;
+use tripoll::{Backend, Error, HttpServer, Response, Trigger};
+
+on_every_backend! {
+    addresses_are_known_before_it_runs,
+    a_handle_stops_it_from_another_thread,
+    routes_answer_before_the_files,
+    large_bodies_arrive_whole,
+    many_clients_are_answered_each_in_its_order,
+    a_slow_client_keeps_nobody_waiting,
+    garbage_harms_nobody_else,
+    a_client_that_does_not_read_keeps_nobody_waiting,
+    a_full_server_serves_the_next_when_one_leaves,
+    a_panic_is_no_end,
+}
+
+/// Held by tests with many descriptors, so that together they stay below every limit.
+static MANY_DESCRIPTORS: Mutex<()> = Mutex::new(());
+
+const GET: &str = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
+
+fn with_strategy(server: HttpServer, strategy: Strategy) -> HttpServer {
+    match strategy {
+        Strategy::Select { limit: None } => server.backend(Backend::Select),
+        Strategy::Select { limit: Some(limit) } => server.backend(Backend::Select).select_limit(limit),
+        Strategy::Poll => server.backend(Backend::Poll),
+        Strategy::Epoll { trigger } => server.backend(Backend::Epoll).trigger(trigger),
+    }
+}
+
+/// A server on a thread of its own.
+struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    thread: Option<JoinHandle<tripoll::Result<()>>>,
+    _folder: TempDir,
+}
+
+impl Running {
+    fn new(strategy: Strategy, configure: impl FnOnce(HttpServer) -> HttpServer + Send + 'static) -> Running {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("file.txt"), "a file").unwrap();
+        let directory = folder.path().to_path_buf();
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let server = HttpServer::new("127.0.0.1:0", directory).route("GET", "/hello", |_| Response::text("hello"));
+            let bound = with_strategy(configure(server), strategy).bind()?;
+            tell.send((bound.addresses()[0], bound.handle())).unwrap();
+            bound.run()
+        });
+        let Ok((address, handle)) = told.recv() else { panic!("{:?}", thread.join()) };
+        Running { address, handle, thread: Some(thread), _folder: folder }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A client that asks, and is answered.
+    #[track_caller]
+    fn is_well(&self) {
+        let mut client = self.client();
+        client.send(GET);
+        assert_eq!(client.answer(false).body, b"hello");
+    }
+
+    #[track_caller]
+    fn ask(&self, request: &str) -> client::Answer {
+        let mut client = self.client();
+        client.send(request);
+        client.answer(request.starts_with("HEAD "))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(ended, Some(Ok(Ok(())))), "the server failed: {ended:?}");
+    }
+}
+
+fn addresses_are_known_before_it_runs(strategy: Strategy) {
+    let folder = TempDir::new().unwrap();
+    let (tell, told) = mpsc::channel();
+    let directory = folder.path().to_path_buf();
+    let thread = std::thread::spawn(move || {
+        let server = HttpServer::new("127.0.0.1:0", directory).also_at("127.0.0.1:0");
+        let bound = with_strategy(server, strategy).bind().unwrap();
+        assert_eq!(bound.strategy(), strategy);
+        assert_eq!(bound.counters().opened, 0);
+        let addresses = bound.addresses().to_vec();
+        // Who connects before it runs waits, and is served.
+        let mut early = Client::new(addresses[0]);
+        early.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        tell.send((addresses, bound.handle(), early)).unwrap();
+        bound.run().unwrap();
+    });
+    let (addresses, handle, mut early) = told.recv().unwrap();
+    assert_eq!(addresses.len(), 2);
+    assert!(addresses[0].port() != 0 && addresses[1].port() != 0 && addresses[0] != addresses[1]);
+    assert_eq!(early.answer(false).status, 403);
+    for address in addresses {
+        let mut client = Client::new(address);
+        client.send("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.answer(false).status, 404);
+    }
+    handle.stop();
+    thread.join().unwrap();
+}
+
+fn a_handle_stops_it_from_another_thread(strategy: Strategy) {
+    let running = Running::new(strategy, |server| server);
+    let (address, handle) = (running.address, running.handle.clone());
+    let idle = running.client();
+    let mut served = running.client();
+    served.send(GET);
+    served.answer(false);
+    std::thread::spawn(move || handle.stop()).join().unwrap();
+    assert_eq!(idle.rest(false), b"");
+    assert_eq!(served.rest(false), b"");
+    drop(running);
+    HttpServer::new(address.to_string(), ".").bind().expect("its address is free at once");
+}
+
+#[test]
+fn a_server_stopped_before_it_runs_does_not_run() {
+    let bound = HttpServer::new("127.0.0.1:0", ".").bind().unwrap();
+    bound.handle().stop();
+    bound.run().unwrap();
+}
+
+#[test]
+fn a_name_is_every_address_of_it_on_one_port() {
+    let folder = TempDir::new().unwrap();
+    let bound = HttpServer::new("localhost:0", folder.path()).bind().unwrap();
+    assert!(bound.addresses().iter().all(|address| address.ip().is_loopback()));
+    assert!(bound.addresses().iter().all(|address| address.port() == bound.addresses()[0].port()));
+}
+
+#[test]
+fn version_6_of_the_internet_protocol_is_served() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        let _ = writeln!(stderr(), "skipped: IPv6: this machine has no ::1");
+        return;
+    }
+    let running = Running::new(Strategy::ALL[2], |server| {
+        server.also_at("[::1]:0").route("GET", "/peer", |request| Response::text(request.peer().ip().to_string()))
+    });
+    assert_eq!(running.ask("GET /peer HTTP/1.1\r\nHost: h\r\n\r\n").body, b"127.0.0.1");
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let server = HttpServer::new("[::1]:0", ".");
+        let server = server.route("GET", "/peer", |request| Response::text(request.peer().ip().to_string()));
+        let bound = server.bind().unwrap();
+        tell.send((bound.addresses()[0], bound.handle())).unwrap();
+        bound.run().unwrap();
+    });
+    let (address, handle) = told.recv().unwrap();
+    assert!(address.is_ipv6());
+    let mut client = Client::new(address);
+    client.send("GET /peer HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+    assert_eq!(client.answer(false).body, b"::1");
+    handle.stop();
+    thread.join().unwrap();
+}
+
+fn routes_answer_before_the_files(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server
+            .route("GET", "/hello/{name}", |request| Response::text(format!("hello {}", request.param("name"))))
+            .route("GET", "/pair/{a}/x/{b}", |request| {
+                Response::text(format!("{}+{}", request.param("a"), request.param("b")))
+            })
+            .route("GET", "/all/{*rest}", |request| Response::text(request.param("rest")))
+            .route("GET", "/exact/file.txt", |_| Response::text("not the file"))
+            .route("POST", "/many", |request| Response::bytes("text/plain", request.body()))
+            .route("DELETE", "/many", |_| Response::new(StatusCode::NO_CONTENT))
+            .route("GET", "/many", |request| Response::text(request.query().unwrap_or("none")))
+            .route("HEAD", "/own-head", |_| Response::text("").field("X-Own", "head"))
+            .route("GET", "/own-head", |_| Response::text("get").field("X-Own", "get"))
+            .route("MOVE", "/moved", |_| Response::text("moved"))
+            .route("GET", "/no-such-parameter/{a}", |request| Response::text(request.param("b")))
+    });
+    let check = |method: &str, target: &str, status: u16, body: &str| {
+        let answer = running.ask(&format!("{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        let got = (answer.status, String::from_utf8_lossy(&answer.body).into_owned());
+        assert_eq!(got, (status, body.to_string()), "{method} {target}");
+        answer
+    };
+    check("GET", "/hello/world", 200, "hello world");
+    check("GET", "/hello/a%20b%2Fc%25", 200, "hello a b/c%");
+    check("GET", "/hello/%C3%A4", 200, "hello \u{e4}");
+    check("GET", "/hello/%ff", 200, "hello \u{fffd}");
+    check("GET", "/hello/%2525", 200, "hello %25");
+    check("GET", "/hello/a+b?c", 200, "hello a+b");
+    check("GET", "http://h/hello/world", 200, "hello world");
+    check("GET", "/hello/a/b", 404, "404 Not Found\n");
+    check("GET", "/pair/1/x/2", 200, "1+2");
+    check("GET", "/all/a", 200, "a");
+    check("GET", "/all/a/b%20c/d", 200, "a/b c/d");
+    check("GET", "/all/../file.txt", 200, "../file.txt");
+    check("GET", "/file.txt", 200, "a file");
+    check("GET", "/many", 200, "none");
+    check("GET", "/many?a", 200, "a");
+    check("DELETE", "/many", 204, "");
+    let head = check("HEAD", "/many?abc", 200, "");
+    assert_eq!(head.field("Content-Length"), Some("3"));
+    let head = check("HEAD", "/own-head", 200, "");
+    assert_eq!(head.field("X-Own"), Some("head"));
+    let allow = |method: &str, target: &str, want: &str| {
+        let answer = check(method, target, 405, "405 Method Not Allowed\n");
+        assert_eq!(answer.field("Allow"), Some(want), "{method} {target}");
+    };
+    allow("PUT", "/many", "DELETE, GET, HEAD, POST");
+    allow("GET", "/moved", "MOVE");
+    allow("PUT", "/file.txt", "GET, HEAD");
+    allow("POST", "/hello/x", "GET, HEAD");
+    let answer = running.ask("HEAD /moved HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!((answer.status, answer.field("Allow")), (405, Some("MOVE")));
+    assert_eq!(running.ask("GET /no-such-parameter/x HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
+}
+
+#[test]
+fn a_wrong_route_is_an_error_that_names_it() {
+    let text = |_: &tripoll::Request<'_>| Response::text("");
+    let error = |routes: &[(&str, &str)]| {
+        let server = HttpServer::new("127.0.0.1:0", ".");
+        let server = routes.iter().fold(server, |server, (method, path)| server.route(method, path, text));
+        match server.bind() {
+            Err(Error::Route(error)) => error,
+            Err(error) => panic!("{routes:?}: {error}"),
+            Ok(_) => panic!("{routes:?}: no error"),
+        }
+    };
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[("GET", "no-slash")], "no-slash"),
+        (&[("GET", "")], "\"\""),
+        (&[("GET", "/a/{b")], "/a/{b"),
+        (&[("GET", "/a/{}")], "/a/{}"),
+        (&[("GET", "/a/{*b}/c")], "/a/{*b}/c"),
+        (&[("GET", "/a"), ("GET", "/a")], "GET /a"),
+        (&[("GET", "/a"), ("POST", "/a"), ("POST", "/a")], "POST /a"),
+        (&[("GET", "/a/{b}"), ("GET", "/a/{c}")], "/a/{c}"),
+        (&[("GET", "/a/{b}"), ("POST", "/a/{c}")], "/a/{c}"),
+        (&[("G T", "/a")], "G T"),
+        (&[("", "/a")], "no method"),
+    ];
+    for (routes, named) in cases {
+        let error = error(routes);
+        assert!(error.to_string().contains(named), "{routes:?}: {error}");
+    }
+    let taken = RouteError::Taken { method: "GET".into(), path: "/a".into() };
+    assert_eq!(error(&[("GET", "/a"), ("GET", "/a")]), taken);
+}
+
+#[test]
+fn what_cannot_be_bound_says_what_to_try() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = |server: HttpServer| server.bind().err().expect("an error").to_string();
+    let at = |address: &str| HttpServer::new(address, ".");
+    for (server, parts) in [
+        (at(&address), [address.as_str(), "try --port "]),
+        (at("127.0.0.1:0").also_at(&address), [&address, "try --port "]),
+        (at("192.0.2.1:0"), ["192.0.2.1:0", "try --bind 127.0.0.1"]),
+        (at("127.0.0.1"), ["\"127.0.0.1\"", "try 127.0.0.1:8000"]),
+        (at("127.0.0.1:99999"), ["\"127.0.0.1:99999\"", "try 127.0.0.1:8000"]),
+        (at(""), ["\"\"", "try 127.0.0.1:8000"]),
+        (HttpServer::new("127.0.0.1:0", "no/such/folder"), ["no/such/folder", "; try "]),
+        (HttpServer::new("127.0.0.1:0", "Cargo.toml"), ["Cargo.toml", "; try "]),
+        (at("127.0.0.1:0").backend(Backend::Poll).trigger(Trigger::Edge), ["poll", "try --backend epoll"]),
+        (at("127.0.0.1:0").select_limit(1024), ["epoll", "try --backend select"]),
+    ] {
+        let error = error(server);
+        assert!(parts.iter().all(|part| error.contains(part)) && !error.contains('\n'), "{error:?} has not {parts:?}");
+        assert!(!error.contains("os error"), "{error:?} is for a person");
+    }
+    assert!(Path::new("Cargo.toml").is_file());
+}
+
+fn large_bodies_arrive_whole(strategy: Strategy) {
+    const SIZE: usize = 4_000_000;
+    let running = Running::new(strategy, |server| {
+        let limits = Limits { body_bytes_max: SIZE as u64, ..Limits::default() };
+        server
+            .limits(limits)
+            .route("POST", "/echo", |request| Response::bytes("application/octet-stream", request.body()))
+    });
+    let body: Vec<u8> = (0..SIZE).map(|at| ((at * 31) >> 7) as u8).collect();
+    let head = |fields: &str| format!("POST /echo HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n").into_bytes();
+    let mut client = running.client();
+    client.send([&head(&format!("Content-Length: {SIZE}")), &body[..]].concat());
+    assert!(client.answer(false).body == body, "by length");
+    let chunks: Vec<u8> = body
+        .chunks(70_001)
+        .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())
+        .collect();
+    client.send([&head("Transfer-Encoding: chunked"), &chunks[..], b"0\r\n\r\n"].concat());
+    assert!(client.answer(false).body == body, "in chunks");
+    client.send(head(&format!("Content-Length: {}", SIZE + 1)));
+    let answer = client.answer(false);
+    assert_eq!((answer.status, answer.field("Connection")), (413, Some("close")));
+    assert_eq!(client.rest(false), b"");
+    running.is_well();
+}
+
+fn many_clients_are_answered_each_in_its_order(strategy: Strategy) {
+    let _alone = MANY_DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = Running::new(strategy, |server| {
+        server.route("GET", "/{who}/{what}", |request| {
+            Response::text(format!("{}:{}", request.param("who"), request.param("what")))
+        })
+    });
+    let mut clients: Vec<_> = (0..64).map(|_| running.client()).collect();
+    for round in 0..3 {
+        for (who, client) in clients.iter_mut().enumerate() {
+            let requests = (0..16).map(|what| format!("GET /{who}/{round}.{what} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            client.send(requests.collect::<String>());
+        }
+        for (who, client) in clients.iter_mut().enumerate().rev() {
+            for what in 0..16 {
+                assert_eq!(client.answer(false).body, format!("{who}:{round}.{what}").as_bytes());
+            }
+        }
+    }
+    clients.into_iter().for_each(|client| assert_eq!(client.rest(true), b""));
+}
+
+fn a_slow_client_keeps_nobody_waiting(strategy: Strategy) {
+    let running = Running::new(strategy, |server| server);
+    let (mut slow, mut quick) = (running.client(), running.client());
+    for byte in GET.bytes() {
+        slow.send([byte]);
+        quick.send(GET);
+        assert_eq!(quick.answer(false).body, b"hello");
+    }
+    assert_eq!(slow.answer(false).body, b"hello");
+}
+
+fn garbage_harms_nobody_else(strategy: Strategy) {
+    let running = Running::new(strategy, |server| server);
+    let mut state = 7u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    });
+    let noise: Vec<u8> = noise.take(30_000).collect();
+    let mut quick = running.client();
+    for noise in noise.chunks(1_000) {
+        let mut client = running.client();
+        client.send([b"\0", noise].concat());
+        let answer = client.answer(false);
+        assert_eq!((answer.status, answer.field("Connection")), (400, Some("close")));
+        assert_eq!(client.rest(false), b"");
+        quick.send(GET);
+        assert_eq!(quick.answer(false).body, b"hello");
+    }
+}
+
+fn a_client_that_does_not_read_keeps_nobody_waiting(strategy: Strategy) {
+    const SIZE: usize = 24 << 20; // More than both sockets hold.
+    let running = Running::new(strategy, |server| {
+        let large: Arc<[u8]> = vec![b'x'; SIZE].into();
+        let body = move |_: &tripoll::Request<'_>| Response::new(StatusCode::OK).with_body(Body::Shared(large.clone()));
+        server.route("GET", "/large", body)
+    });
+    let mut lazy = running.client();
+    lazy.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n".to_string() + GET);
+    for _ in 0..50 {
+        running.is_well();
+    }
+    let large = lazy.answer(false).body;
+    assert!(large.len() == SIZE && large.iter().all(|byte| *byte == b'x'));
+    assert_eq!(lazy.answer(false).body, b"hello", "what it asked for behind it comes too");
+    assert_eq!(lazy.rest(true), b"");
+}
+
+fn a_full_server_serves_the_next_when_one_leaves(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server.loop_limits(reactor::Limits { connections_max: 2, ..reactor::Limits::default() })
+    });
+    let mut clients: Vec<_> = (0..6).map(|_| running.client()).collect();
+    clients.iter_mut().for_each(|client| client.send(GET));
+    for mut client in clients {
+        assert_eq!(client.answer(false).body, b"hello");
+    }
+}
+
+fn a_panic_is_no_end(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server.route("GET", "/panic", |_| -> Response { std::panic::resume_unwind(Box::new("as asked")) })
+    });
+    let mut client = running.client();
+    for _ in 0..3 {
+        client.send("GET /panic HTTP/1.1\r\nHost: h\r\n\r\n".to_string() + GET);
+        assert_eq!(client.answer(false).status, 500);
+        assert_eq!(client.answer(false).body, b"hello");
+    }
+    running.is_well();
+}
+
+/// The descriptors of both ends are this process's, so that a client far down the line has one past the limit.
+#[test]
+fn past_select_limit_clients_are_told_503() {
+    let _alone = MANY_DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let turned_away = Arc::new(AtomicUsize::new(0));
+    let told = turned_away.clone();
+    let running = Running::new(Strategy::Select { limit: Some(250) }, move |server| {
+        server.on_notice(move |notice| {
+            assert!(notice.to_string().contains("turned away"), "{notice}");
+            told.fetch_add(1, Ordering::SeqCst);
+        })
+    });
+    let mut first = running.client();
+    first.send(GET);
+    assert_eq!(first.answer(false).body, b"hello");
+    let mut clients: Vec<_> = (0..150).map(|_| running.client()).collect();
+    let mut last = clients.pop().unwrap();
+    let answer = last.answer(false);
+    assert_eq!((answer.status, answer.field("Connection")), (503, Some("close")));
+    assert_eq!(last.rest(false), b"");
+    assert_eq!(turned_away.load(Ordering::SeqCst), 1, "the same trouble is told once in a while");
+    first.send(GET);
+    assert_eq!(first.answer(false).body, b"hello", "who was there before goes on");
+    // Who leaves makes room; the server has closed a connection when its client sees the end.
+    clients.drain(..).for_each(|client| drop(client.rest(true)));
+    running.is_well();
+}

@@ -1,0 +1,88 @@
+//! A connection without a socket and with a clock of ours: what is fed to a [`Link`], and all that it sends.
+
+use std::os::unix::fs::FileExt;
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
+use tripoll::http::Listener;
+use tripoll::protocol::{Cue, Deadline, Driver, Fate, Link, Now, Outbox, Piece};
+
+/// A link, driven.
+pub struct Wire {
+    link: Link,
+    now: Now,
+    out: Outbox,
+    deadline: Option<Instant>,
+    pub sent: Vec<u8>,
+}
+
+impl Wire {
+    pub fn new(listener: &Listener, wall: SystemTime) -> Wire {
+        let link = Link::new(Box::new(listener.connection(([127, 0, 0, 1], 9).into())));
+        let now = Now { monotonic: Instant::now(), wall };
+        let mut wire = Wire { link, now, out: Outbox::default(), deadline: None, sent: Vec::new() };
+        wire.cue(Cue::Opened);
+        wire
+    }
+
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.link.fate() == Fate::Open {
+            self.drive(|link, driver| link.feed(bytes, driver));
+        }
+    }
+
+    pub fn end_of_input(&mut self) {
+        if self.link.fate() == Fate::Open {
+            self.drive(|link, driver| link.end_of_input(driver));
+        }
+    }
+
+    pub fn cue(&mut self, cue: Cue) {
+        self.drive(|link, driver| link.cue(cue, driver));
+    }
+
+    /// Time goes by; the deadline may pass.
+    pub fn wait(&mut self, time: Duration) {
+        self.now = Now { monotonic: self.now.monotonic + time, wall: self.now.wall + time };
+        if self.deadline.is_some_and(|deadline| deadline <= self.now.monotonic) && self.is_open() {
+            self.deadline = None;
+            self.cue(Cue::DeadlinePassed);
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        assert_ne!(self.link.fate(), Fate::Abort, "HTTP never aborts");
+        self.link.fate() == Fate::Open
+    }
+
+    fn drive(&mut self, act: impl FnOnce(&mut Link, &mut Driver<'_>)) {
+        let waker = || Waker::noop().clone();
+        let mut driver = Driver { now: self.now, out: &mut self.out, deadline: None, waker: &waker };
+        act(&mut self.link, &mut driver);
+        loop {
+            drain(driver.out, &mut self.sent);
+            if !self.link.room(&mut driver) {
+                break;
+            }
+        }
+        match driver.deadline {
+            None => {}
+            Some(Deadline::Never) => self.deadline = None,
+            Some(Deadline::Idle(time) | Deadline::After(time)) => self.deadline = Some(self.now.monotonic + time),
+            Some(Deadline::At(time)) => self.deadline = Some(time),
+        }
+    }
+}
+
+fn drain(out: &mut Outbox, into: &mut Vec<u8>) {
+    while let Some(piece) = out.front() {
+        let from = into.len();
+        match piece {
+            Piece::Bytes(bytes) => into.extend_from_slice(bytes),
+            Piece::File { file, range } => {
+                into.resize(from + usize::try_from(range.end - range.start).unwrap(), 0);
+                file.file().read_exact_at(&mut into[from..], range.start).unwrap();
+            }
+        }
+        out.advance(into.len() - from);
+    }
+}

@@ -30,13 +30,8 @@ use std::time::Duration;
 /// 1. Level-triggered: readiness that persists is reported again by the next wait. An event is a hint: the operation may still say
 ///    `WouldBlock`.
 /// 2. One event a token a wait. Error and hang-up count as readable and writable, so that the next system call reports the errno.
-<<<<<<< HEAD
-/// 3. No interest, no event, whatever happens to the descriptor. A change that nobody wants may end one wait without events, not one
-///    after the other.
-=======
 /// 3. No interest, no event, whatever happens to the descriptor; nor does it keep ending waits: epoll learns by an event that nobody
 ///    wants it, so each thing that happens may end one wait without events, never two.
->>>>>>> poller-tests
 /// 4. `add` of what is there is `AlreadyExists`; `modify` and `remove` of what is not there are `NotFound`.
 /// 5. A timeout of `None` blocks; others are rounded up to the unit of the call and cut to what it can hold, so a wait may end early
 ///    without events, never early because of rounding. A signal ends a wait without events.

@@ -506,6 +506,7 @@ mod cases {
             "ftp://h/ping",
             "http:/h/ping",
             "http:///ping",
+            "http://:80/ping",
             "http://u@h/ping",
             "?x",
             "//h:x y",

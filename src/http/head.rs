@@ -205,7 +205,9 @@ fn absolute_form(target: &str) -> Option<&str> {
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    (is_http && !authority.is_empty() && is_host(authority.as_bytes())).then_some(rest)
+    // RFC 9110 §4.2.1: an http URL without a host is invalid, port or not.
+    let names_host = !authority.is_empty() && !authority.starts_with(':');
+    (is_http && names_host && is_host(authority.as_bytes())).then_some(rest)
 }
 
 /// The fields that decide how the connection goes on, found in one pass.

@@ -1,0 +1,734 @@
+//! The loop over real sockets, under every strategy: what it does to connections, whatever they speak.
+
+mod backends;
+
+use backends::on_every_backend;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tripoll::poller::Strategy;
+use tripoll::protocol::{Accept, Chunk, Context, Cue, Deadline, OUTBOX_HIGH, OpenFile, Protocol, Taken, pipe};
+use tripoll::reactor::{Counters, Handle, Limits, Notice, Reactor};
+use tripoll::sys;
+
+on_every_backend! {
+    lines_come_back,
+    many_connections_are_served_at_once,
+    a_silent_peer_does_not_delay_the_next,
+    a_large_answer_arrives_whole_through_small_buffers,
+    a_peer_that_reads_late_gets_every_byte,
+    a_large_transfer_leaves_others_their_turn,
+    a_half_closed_peer_still_gets_its_answer,
+    a_half_closed_peer_does_not_make_the_loop_spin,
+    the_last_answer_is_not_destroyed_by_unread_input,
+    a_reset_closes,
+    every_kind_of_deadline_is_told,
+    a_deadline_waits_until_the_outbox_is_empty,
+    a_peer_that_takes_nothing_is_closed,
+    wakes_from_threads_arrive,
+    a_pipe_from_a_thread_reaches_the_peer,
+    a_handle_stops_the_loop,
+    a_few_are_accepted_a_turn,
+    past_the_maximum_peers_wait,
+    a_panic_costs_its_own_connection,
+    a_half_written_outbox_is_not_the_next_ones,
+    a_file_arrives_whole,
+    a_file_that_shrinks_is_cut_short,
+    a_file_that_is_rewritten_is_cut_short,
+    a_file_that_is_replaced_arrives_whole,
+    an_adopted_socket_is_served,
+    connections_that_come_and_go_leave_nothing,
+}
+
+/// What an event of a test's protocol tells its test.
+type Told = Sender<String>;
+
+/// A loop on a thread of its own.
+struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    thread: Option<JoinHandle<Counters>>,
+}
+
+impl Running {
+    fn start<A: Accept + 'static>(
+        strategy: Strategy,
+        limits: Limits,
+        accept: impl FnOnce() -> A + Send + 'static,
+    ) -> Running {
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut reactor = Reactor::new(strategy, limits).unwrap();
+            let listener = sys::listen("127.0.0.1:0".parse().unwrap(), 1024).unwrap();
+            let listener = TcpListener::from(listener);
+            tell.send((listener.local_addr().unwrap(), reactor.handle())).unwrap();
+            reactor.listen(listener, accept()).unwrap();
+            reactor.run().unwrap();
+            reactor.counters()
+        });
+        let (address, handle) = told.recv().unwrap();
+        Running { address, handle, thread: Some(thread) }
+    }
+
+    /// A loop whose connections are made by `make`, which gets a way to tell.
+    fn tell<P: Protocol + 'static>(
+        strategy: Strategy,
+        limits: Limits,
+        make: impl Fn(Told) -> P + Send + 'static,
+    ) -> (Running, Receiver<String>) {
+        let (tell, told) = mpsc::channel();
+        let running = Running::start(strategy, limits, move || {
+            move |_: SocketAddr| Box::new(make(tell.clone())) as Box<dyn Protocol>
+        });
+        (running, told)
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    fn stop(mut self) -> Counters {
+        self.handle.stop();
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+        if let Some(thread) = self.thread.take() {
+            let result = thread.join();
+            assert!(result.is_ok() || std::thread::panicking(), "the loop panicked");
+        }
+    }
+}
+
+/// Speaks in lines: each does what it says, and is else sent back.
+struct Speaker {
+    told: Told,
+    file: Option<Arc<OpenFile>>,
+}
+
+fn speaker(told: Told) -> Speaker {
+    Speaker { told, file: None }
+}
+
+/// How many bytes the answer to `large` has.
+const LARGE: usize = 3_000_000;
+
+/// Bytes of which each tells its place.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length.div_ceil(4) as u32).flat_map(u32::to_le_bytes).take(length).collect()
+}
+
+impl Protocol for Speaker {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
+        match &input[..end] {
+            b"large" => cx.out().push(Chunk::Bytes(pattern(LARGE))),
+            b"file" => {
+                let file = self.file.clone().expect("a file was given");
+                let size = file.size();
+                cx.out().push(Chunk::File(file, 0..size));
+            }
+            b"finish" => {
+                cx.out().write(b"bye");
+                cx.finish();
+            }
+            b"panic" => {
+                cx.out().write(b"half an ans");
+                panic!("a protocol panics, as this test asks");
+            }
+            b"after" => cx.deadline(Deadline::After(Duration::from_millis(5))),
+            b"idle" => cx.deadline(Deadline::Idle(Duration::from_millis(5))),
+            b"at" => {
+                let at = cx.now.monotonic + Duration::from_millis(5);
+                cx.deadline(Deadline::At(at));
+            }
+            _ => cx.out().write(&input[..=end]),
+        }
+        end + 1
+    }
+
+    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
+        let _ = self.told.send(format!("{cue:?}"));
+        match cue {
+            Cue::DeadlinePassed => cx.out().write(b"late\n"),
+            Cue::EndOfInput => cx.finish(),
+            Cue::Opened | Cue::Room | Cue::Woken | Cue::ShuttingDown | Cue::Closed => {}
+        }
+    }
+
+    fn input_max(&self) -> usize {
+        1024
+    }
+}
+
+#[track_caller]
+fn expect(stream: &mut TcpStream, want: &[u8]) {
+    let mut got = vec![0; want.len()];
+    stream.read_exact(&mut got).unwrap();
+    assert!(got == want, "{} bytes, other than expected: {}", got.len(), got[..got.len().min(60)].escape_ascii());
+}
+
+#[track_caller]
+fn ask(stream: &mut TcpStream, line: &str) {
+    stream.write_all(line.as_bytes()).unwrap();
+    expect(stream, line.as_bytes());
+}
+
+/// Waits until `want` is told, passing over everything else.
+#[track_caller]
+fn await_told(told: &Receiver<String>, want: &str) {
+    while told.recv_timeout(Duration::from_secs(20)).expect(want) != want {}
+}
+
+fn lines_come_back(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    ask(&mut stream, "one\n");
+    ask(&mut stream, "two\nthree\nfour\n");
+    stream.write_all(b"by").unwrap();
+    ask(&mut running.connect(), "another\n");
+    stream.write_all(b" parts\n").unwrap();
+    expect(&mut stream, b"by parts\n");
+}
+
+fn many_connections_are_served_at_once(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+    let mut streams: Vec<_> = (0..100).map(|_| running.connect()).collect();
+    for (n, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(format!("{n}\n").as_bytes()).unwrap();
+    }
+    for (n, stream) in streams.iter_mut().enumerate().rev() {
+        expect(stream, format!("{n}\n").as_bytes());
+    }
+    assert_eq!(running.stop().opened, 100);
+}
+
+fn a_silent_peer_does_not_delay_the_next(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+    let _silent: Vec<_> = (0..20).map(|_| running.connect()).collect();
+    let mut begun = running.connect();
+    begun.write_all(b"half a li").unwrap();
+    ask(&mut running.connect(), "served\n");
+}
+
+fn a_large_answer_arrives_whole_through_small_buffers(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    sys::set_buffers(stream.as_fd(), 64 * 1024).unwrap();
+    stream.write_all(b"large\nlarge\nend\n").unwrap();
+    expect(&mut stream, &pattern(LARGE));
+    expect(&mut stream, &pattern(LARGE));
+    expect(&mut stream, b"end\n");
+}
+
+fn a_peer_that_reads_late_gets_every_byte(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut late = running.connect();
+    late.write_all(b"large\n").unwrap();
+    let mut other = running.connect();
+    for _ in 0..50 {
+        ask(&mut other, "meanwhile\n");
+    }
+    // More than what is answered may not be taken in meanwhile: the input waits in the sockets.
+    late.write_all(b"more\n").unwrap();
+    expect(&mut late, &pattern(LARGE));
+    expect(&mut late, b"more\n");
+    await_told(&told, "Room");
+}
+
+fn a_large_transfer_leaves_others_their_turn(strategy: Strategy) {
+    let limits = Limits { send_bytes_per_turn_max: 10_000, ..Limits::default() };
+    let (running, _) = Running::tell(strategy, limits, speaker);
+    let mut greedy = running.connect();
+    greedy.write_all(b"large\nlarge\n").unwrap();
+    let mut one = [0; 1];
+    greedy.read_exact(&mut one).unwrap();
+    ask(&mut running.connect(), "in between\n");
+    let mut rest = vec![0; 2 * LARGE - 1];
+    greedy.read_exact(&mut rest).unwrap();
+    assert!(rest[..LARGE - 1] == pattern(LARGE)[1..] && rest[LARGE - 1..] == pattern(LARGE)[..]);
+    let counters = running.stop();
+    assert!(counters.turns as usize > 2 * LARGE / 10_000, "it took many turns: {}", counters.turns);
+}
+
+fn a_half_closed_peer_still_gets_its_answer(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    stream.write_all(b"large\nlast\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert!(all == [pattern(LARGE), b"last\n".to_vec()].concat(), "{} bytes", all.len());
+    await_told(&told, "Closed");
+}
+
+/// Holds back its end: what half-closed stays readable for ever.
+struct Patient(Told);
+
+impl Protocol for Patient {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        cx.out().write(input);
+        input.len()
+    }
+
+    fn cue(&mut self, cue: Cue, _: &mut Context<'_>) {
+        let _ = self.0.send(format!("{cue:?}"));
+    }
+
+    fn input_max(&self) -> usize {
+        1
+    }
+}
+
+fn a_half_closed_peer_does_not_make_the_loop_spin(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), Patient);
+    let ended: Vec<_> = (0..5)
+        .map(|_| {
+            let stream = running.connect();
+            stream.shutdown(Shutdown::Write).unwrap();
+            await_told(&told, "EndOfInput");
+            stream
+        })
+        .collect();
+    let mut witness = running.connect();
+    for _ in 0..20 {
+        ask(&mut witness, "tick\n");
+    }
+    drop(ended);
+    let turns = running.stop().turns;
+    assert!(turns < 200, "{turns} turns for 6 connections, 5 ends and 20 lines");
+}
+
+fn the_last_answer_is_not_destroyed_by_unread_input(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    stream.write_all(b"large\nfinish\n").unwrap();
+    // Nobody will take these; closing over them would reset the connection.
+    stream.write_all(&[b'x'; 200_000]).unwrap();
+    expect(&mut stream, &pattern(LARGE));
+    stream.write_all(&[b'x'; 200_000]).unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"bye");
+    drop(stream);
+    await_told(&told, "Closed");
+}
+
+fn a_reset_closes(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    ask(&mut stream, "here\n");
+    sys::abort_on_close(stream.as_fd()).unwrap();
+    drop(stream);
+    await_told(&told, "Closed");
+    let counters = running.stop();
+    assert_eq!((counters.open, counters.panics), (0, 0));
+    assert!(told.try_iter().all(|cue| cue != "Closed"), "once");
+}
+
+fn every_kind_of_deadline_is_told(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    for kind in ["after\n", "idle\n", "at\n"] {
+        stream.write_all(kind.as_bytes()).unwrap();
+        expect(&mut stream, b"late\n");
+        ask(&mut stream, "once\n");
+    }
+}
+
+fn a_deadline_waits_until_the_outbox_is_empty(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    sys::set_buffers(stream.as_fd(), 64 * 1024).unwrap();
+    stream.write_all(b"after\nlarge\nlarge\nlarge\nlarge\n").unwrap();
+    let mut other = running.connect();
+    for _ in 0..20 {
+        other.write_all(b"after\n").unwrap();
+        expect(&mut other, b"late\n");
+    }
+    assert_eq!(told.try_iter().filter(|cue| cue == "DeadlinePassed").count(), 20, "none of them was the first's");
+    for _ in 0..4 {
+        expect(&mut stream, &pattern(LARGE));
+    }
+    expect(&mut stream, b"late\n");
+}
+
+fn a_peer_that_takes_nothing_is_closed(strategy: Strategy) {
+    let limits = Limits { send_timeout: Duration::from_millis(50), ..Limits::default() };
+    let (running, told) = Running::tell(strategy, limits, speaker);
+    let mut stream = running.connect();
+    stream.write_all(b"large\nlarge\n").unwrap();
+    await_told(&told, "Closed");
+    ask(&mut running.connect(), "others live\n");
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all);
+    assert!(all.len() < 2 * LARGE);
+}
+
+/// Is woken from elsewhere, and says how often at least.
+struct Sleeper(Sender<Waker>, Arc<Mutex<u32>>);
+
+impl Protocol for Sleeper {
+    fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+        input.len()
+    }
+
+    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
+        match cue {
+            Cue::Opened => self.0.send(cx.waker()).unwrap(),
+            Cue::Woken => {
+                let news = std::mem::take(&mut *self.1.lock().unwrap());
+                cx.out().write(&news.to_be_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    fn input_max(&self) -> usize {
+        1
+    }
+}
+
+fn wakes_from_threads_arrive(strategy: Strategy) {
+    let (give, get) = mpsc::channel();
+    let news = Arc::new(Mutex::new(0));
+    let for_protocol = news.clone();
+    let running = Running::start(strategy, Limits::default(), move || {
+        move |_: SocketAddr| Box::new(Sleeper(give.clone(), for_protocol.clone())) as Box<dyn Protocol>
+    });
+    let mut stream = running.connect();
+    let waker: Waker = get.recv().unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (waker, news) = (waker.clone(), news.clone());
+            std::thread::spawn(move || {
+                for _ in 0..2_500 {
+                    *news.lock().unwrap() += 1;
+                    waker.wake_by_ref();
+                }
+            })
+        })
+        .collect();
+    let mut seen = 0;
+    while seen < 10_000 {
+        let mut number = [0; 4];
+        stream.read_exact(&mut number).unwrap();
+        seen += u32::from_be_bytes(number);
+    }
+    assert_eq!(seen, 10_000, "no news is lost or told twice");
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(stream);
+    waker.wake_by_ref(); // Its connection may be gone: nothing happens.
+}
+
+/// Sends on what a thread sends.
+struct Relay(Option<tripoll::protocol::Receiver>);
+
+impl Protocol for Relay {
+    fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+        input.len()
+    }
+
+    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
+        if cue == Cue::Opened {
+            let (sender, receiver) = pipe(10_000, cx.waker());
+            self.0 = Some(receiver);
+            std::thread::spawn(move || {
+                for n in 0..20_000u32 {
+                    while sender.send(n.to_le_bytes()).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+        let Some(receiver) = &self.0 else { return };
+        while cx.out().queued() < OUTBOX_HIGH {
+            match receiver.take() {
+                Taken::Bytes(bytes) => cx.out().push(Chunk::Shared(bytes)),
+                Taken::Empty => return,
+                Taken::Ended => return cx.finish(),
+            }
+        }
+    }
+
+    fn input_max(&self) -> usize {
+        1
+    }
+}
+
+fn a_pipe_from_a_thread_reaches_the_peer(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits::default(), |_| Relay(None));
+    let mut stream = running.connect();
+    expect(&mut stream, &pattern(80_000));
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+}
+
+fn a_handle_stops_the_loop(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut streams: Vec<_> = (0..3).map(|_| running.connect()).collect();
+    streams.iter_mut().for_each(|stream| ask(stream, "here\n"));
+    let counters = running.stop();
+    assert_eq!((counters.open, counters.opened), (0, 3));
+    assert_eq!(told.try_iter().filter(|cue| cue == "Closed").count(), 3, "each is told");
+    for stream in &mut streams {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    }
+}
+
+/// A loop that is turned by hand.
+fn by_hand(strategy: Strategy, limits: Limits) -> (Reactor, SocketAddr) {
+    let mut reactor = Reactor::new(strategy, limits).unwrap();
+    let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap());
+    let address = listener.local_addr().unwrap();
+    let (tell, _) = mpsc::channel();
+    reactor.listen(listener, move |_: SocketAddr| Box::new(speaker(tell.clone())) as Box<dyn Protocol>).unwrap();
+    (reactor, address)
+}
+
+fn a_few_are_accepted_a_turn(strategy: Strategy) {
+    for accepts_per_turn_max in [1, 3] {
+        let (mut reactor, address) = by_hand(strategy, Limits { accepts_per_turn_max, ..Limits::default() });
+        let _streams: Vec<_> = (0..7).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut opened = 0;
+        while opened < 7 {
+            reactor.turn(Some(Duration::from_secs(20))).unwrap();
+            let now = reactor.counters().opened;
+            assert!(now - opened <= accepts_per_turn_max as u64, "{now} after {opened}");
+            opened = now;
+        }
+    }
+}
+
+fn past_the_maximum_peers_wait(strategy: Strategy) {
+    let (running, _) = Running::tell(strategy, Limits { connections_max: 2, ..Limits::default() }, speaker);
+    let mut first = running.connect();
+    let mut second = running.connect();
+    let mut third = running.connect();
+    third.write_all(b"third\n").unwrap();
+    for _ in 0..10 {
+        ask(&mut first, "first\n");
+        ask(&mut second, "second\n");
+    }
+    drop(first);
+    expect(&mut third, b"third\n");
+    assert_eq!(running.stop().opened, 3);
+}
+
+fn a_panic_costs_its_own_connection(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut other = running.connect();
+    ask(&mut other, "before\n");
+    let mut stream = running.connect();
+    stream.write_all(b"panic\n").unwrap();
+    await_told(&told, "Closed");
+    ask(&mut other, "afterwards\n");
+    assert_eq!(running.stop().panics, 1);
+}
+
+/// The outbox is the loop's own, lent to one connection after the other.
+fn a_half_written_outbox_is_not_the_next_ones(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut other = running.connect();
+    for _ in 0..5 {
+        let mut stream = running.connect();
+        stream.write_all(b"panic\n").unwrap();
+        await_told(&told, "Closed");
+        ask(&mut other, "mine alone\n");
+    }
+}
+
+/// A loop that answers `file` with a file of that many bytes, and the file's folder.
+fn with_file(strategy: Strategy, length: usize) -> (Running, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, pattern(length)).unwrap();
+    let file = File::open(&path).unwrap();
+    let metadata = file.metadata().unwrap();
+    let file = Arc::new(OpenFile::new(file, &metadata));
+    let (running, _) =
+        Running::tell(strategy, Limits::default(), move |told| Speaker { told, file: Some(file.clone()) });
+    (running, folder)
+}
+
+const FILE: usize = 12_000_000;
+
+/// The first bytes of the answer; much of the file is not sent yet, since nobody reads.
+fn begin_file(running: &Running) -> (TcpStream, Vec<u8>) {
+    let mut stream = running.connect();
+    sys::set_buffers(stream.as_fd(), 64 * 1024).unwrap();
+    stream.write_all(b"file\nend\n").unwrap();
+    let mut begun = vec![0; 1000];
+    stream.read_exact(&mut begun).unwrap();
+    (stream, begun)
+}
+
+fn rest(mut stream: TcpStream, mut begun: Vec<u8>) -> Vec<u8> {
+    // A connection that is cut may end by a reset.
+    let _ = stream.read_to_end(&mut begun);
+    begun
+}
+
+fn a_file_arrives_whole(strategy: Strategy) {
+    for length in [0, 1, 65_536, FILE] {
+        let (running, _folder) = with_file(strategy, length);
+        let mut stream = running.connect();
+        stream.write_all(b"head\nfile\nend\n").unwrap();
+        expect(&mut stream, &[b"head\n", pattern(length).as_slice(), b"end\n"].concat());
+    }
+}
+
+fn a_file_that_shrinks_is_cut_short(strategy: Strategy) {
+    let (running, folder) = with_file(strategy, FILE);
+    let (stream, begun) = begin_file(&running);
+    File::options().write(true).open(folder.path().join("file")).unwrap().set_len(FILE as u64 / 2).unwrap();
+    let all = rest(stream, begun);
+    assert!(all.len() <= FILE / 2, "{} bytes", all.len());
+    assert!(all == pattern(FILE)[..all.len()], "nothing is padded");
+}
+
+fn a_file_that_is_rewritten_is_cut_short(strategy: Strategy) {
+    let (running, folder) = with_file(strategy, FILE);
+    let (stream, begun) = begin_file(&running);
+    std::fs::write(folder.path().join("file"), vec![0; FILE]).unwrap();
+    let all = rest(stream, begun);
+    assert!(
+        all.len() < FILE,
+        "{} bytes: what is no longer the file that was promised is not sent to its end",
+        all.len()
+    );
+}
+
+fn a_file_that_is_replaced_arrives_whole(strategy: Strategy) {
+    type Act = fn(&std::path::Path);
+    let acts: [Act; 2] = [
+        |folder| {
+            std::fs::write(folder.join("new"), "new").unwrap();
+            std::fs::rename(folder.join("new"), folder.join("file")).unwrap();
+        },
+        |folder| std::fs::remove_file(folder.join("file")).unwrap(),
+    ];
+    for act in acts {
+        let (running, folder) = with_file(strategy, FILE);
+        let (mut stream, begun) = begin_file(&running);
+        act(folder.path());
+        let mut left = vec![0; FILE - begun.len()];
+        stream.read_exact(&mut left).unwrap();
+        assert!([begun, left].concat() == pattern(FILE));
+        expect(&mut stream, b"end\n");
+    }
+}
+
+fn an_adopted_socket_is_served(strategy: Strategy) {
+    let limits = Limits { linger_timeout: Duration::from_millis(10), ..Limits::default() };
+    let mut reactor = Reactor::new(strategy, limits).unwrap();
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let (tell, told) = mpsc::channel();
+    reactor.adopt(ours, Box::new(speaker(tell))).unwrap();
+    peer.write_all(b"hello\nfinish\n").unwrap();
+    while told.try_iter().all(|cue| cue != "Closed") {
+        reactor.turn(Some(Duration::from_secs(20))).unwrap();
+    }
+    let mut all = String::new();
+    peer.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "hello\nbye");
+}
+
+fn connections_that_come_and_go_leave_nothing(strategy: Strategy) {
+    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+    for n in 0..300 {
+        let mut stream = running.connect();
+        match n % 3 {
+            0 => ask(&mut stream, "a line\n"),
+            1 => stream.write_all(b"half").unwrap(),
+            _ => sys::abort_on_close(stream.as_fd()).unwrap(),
+        }
+    }
+    // Connections that are reset before they are accepted are seen too: Linux accepts them, and the first read tells.
+    let mut closed = 0;
+    while closed < 300 {
+        closed += u32::from(told.recv_timeout(Duration::from_secs(20)).unwrap() == "Closed");
+    }
+    let counters = running.stop();
+    assert_eq!((counters.open, counters.opened, counters.panics), (0, 300, 0));
+}
+
+/// A client past `--select-limit` is told, once, and the others go on.
+#[test]
+fn a_client_that_can_not_be_watched_is_told() {
+    struct Refusing(Told);
+    impl Accept for Refusing {
+        fn protocol(&mut self, _: SocketAddr) -> Box<dyn Protocol> {
+            Box::new(speaker(self.0.clone()))
+        }
+        fn refusal(&mut self, _: tripoll::protocol::Now) -> Vec<u8> {
+            b"too many\n".to_vec()
+        }
+    }
+    // The limit is found by trying: descriptors of tests that run beside this one take numbers too.
+    let (tell, _told) = mpsc::channel();
+    let probe = File::open("/dev/null").unwrap();
+    let limit = std::os::fd::AsRawFd::as_raw_fd(&probe) + 40;
+    let mut reactor = Reactor::new(Strategy::Select { limit: Some(limit) }, Limits::default()).unwrap();
+    let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 256).unwrap());
+    let address = listener.local_addr().unwrap();
+    reactor.listen(listener, Refusing(tell)).unwrap();
+    let notices = Arc::new(Mutex::new(Vec::new()));
+    let noted = notices.clone();
+    reactor.on_notice(move |notice: &Notice| noted.lock().unwrap().push(notice.to_string()));
+    let handle = reactor.handle();
+    let clients = std::thread::spawn(move || {
+        let mut first = TcpStream::connect(address).unwrap();
+        ask(&mut first, "served\n");
+        let (mut served, mut refused) = (vec![first], 0);
+        while refused < 3 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"line\n").unwrap();
+            let mut answer = Vec::new();
+            let mut buffer = [0; 64];
+            while !answer.ends_with(b"\n") {
+                let count = stream.read(&mut buffer).unwrap();
+                assert!(count > 0, "closed after {answer:?}");
+                answer.extend_from_slice(&buffer[..count]);
+            }
+            match answer.as_slice() {
+                b"line\n" => served.push(stream),
+                b"too many\n" => {
+                    assert_eq!(stream.read(&mut buffer).unwrap(), 0, "and closed in order");
+                    refused += 1;
+                }
+                other => panic!("{:?}", other.escape_ascii().to_string()),
+            }
+            assert!(served.len() < 200, "the limit never came");
+        }
+        for stream in &mut served {
+            ask(stream, "still served\n");
+        }
+        handle.stop();
+    });
+    reactor.run().unwrap();
+    clients.join().unwrap();
+    let notices = notices.lock().unwrap();
+    assert_eq!(notices.len(), 1, "told once, not at every client: {notices:?}");
+    assert!(notices[0].contains("--select-limit"), "{notices:?}");
+}
+
+#[test]
+fn the_echo_example_is_short() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/echo.rs")).unwrap();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+    assert!(lines <= 60, "{lines} lines of code");
+}

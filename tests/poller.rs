@@ -217,6 +217,22 @@ fn wait(poller: &mut dyn Poller, timeout: Duration) -> Vec<Event> {
     events
 }
 
+/// As [`wait`], without a timeout. A wait that does not end ends the process, so that it is a failure and no hang.
+#[track_caller]
+fn wait_for_ever(poller: &mut dyn Poller) -> Vec<Event> {
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = writeln!(io::stderr(), "a wait without a timeout does not end");
+            std::process::abort();
+        }
+    });
+    let mut events = Vec::new();
+    poller.wait(&mut events, None).unwrap();
+    drop(done);
+    events
+}
+
 fn ready(event: &Event) -> Interest {
     Interest::new(event.readable, event.writable)
 }
@@ -717,13 +733,12 @@ fn a_wait_forgets_the_events_of_the_last(strategy: Strategy) {
 fn no_timeout_blocks_until_a_byte_comes(strategy: Strategy) {
     let mut rig = Rig::quiet(strategy);
     let waiter = this_thread();
-    let mut events = Vec::new();
-    thread::scope(|scope| {
+    let events = thread::scope(|scope| {
         scope.spawn(|| {
             await_asleep(&waiter);
             sys::send(rig.peer.as_ref().unwrap().as_fd(), b"x", false).unwrap();
         });
-        rig.poller.wait(&mut events, None).unwrap();
+        wait_for_ever(&mut *rig.poller)
     });
     assert_eq!(events.iter().map(ready).collect::<Vec<_>>(), [Interest::READ]);
     assert_eq!(rig.poller.counters().waits, 2);
@@ -837,8 +852,7 @@ fn what_is_kept_is_reported_without_waiting(strategy: Strategy) {
     // The edges come with the first wait; a kernel that was asked once more would block.
     for (interest, wait) in [(Interest::BOTH, 1), (Interest::BOTH, 2), (Interest::READ, 3), (Interest::WRITE, 4)] {
         rig.modify(interest);
-        let mut events = Vec::new();
-        rig.poller.wait(&mut events, None).unwrap();
+        let events = wait_for_ever(&mut *rig.poller);
         assert_eq!(events.iter().map(ready).collect::<Vec<_>>(), [interest], "wait {wait}");
     }
 }

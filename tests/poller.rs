@@ -37,6 +37,7 @@ on_every_backend! {
     interest_comes_back_to_what_happened_meanwhile,
     // 4: who is there
     who_is_there_is_not_added_and_who_is_not_is_not_changed,
+    who_is_refused_is_not_watched,
     events_carry_the_token_last_given,
     who_stays_keeps_its_events_when_others_leave,
     what_was_removed_is_heard_of_no_more,
@@ -655,6 +656,20 @@ fn who_is_there_is_not_added_and_who_is_not_is_not_changed(strategy: Strategy) {
         missing(&mut **poller);
     }
     assert_eq!(wait(&mut **poller, Duration::ZERO), []);
+}
+
+fn who_is_refused_is_not_watched(strategy: Strategy) {
+    let mut poller = strategy.open().unwrap();
+    // epoll refuses what is always ready (EPERM), the others report it.
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let is_refused = matches!(strategy, Strategy::Epoll { .. });
+    for _ in 0..2 {
+        let result = poller.add(file.as_fd(), OURS, Interest::READ).map_err(|error| error.kind());
+        assert_eq!(result, if is_refused { Err(ErrorKind::PermissionDenied) } else { Ok(()) });
+        assert_eq!(wait(&mut *poller, Duration::ZERO).len(), usize::from(!is_refused));
+        let result = poller.remove(file.as_fd()).map_err(|error| error.kind());
+        assert_eq!(result, if is_refused { Err(ErrorKind::NotFound) } else { Ok(()) });
+    }
 }
 
 fn events_carry_the_token_last_given(strategy: Strategy) {

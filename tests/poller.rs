@@ -1,7 +1,7 @@
 //! The contract of `tripoll::poller::Poller`, point by point, the same on every backend.
 //!
-//! What needs a process in which nobody else opens or closes descriptors is in `poller_numbers.rs`, crowds are in `crowds.rs`, random
-//! histories in `poller_model.rs`.
+//! What needs a process in which nobody else opens or closes descriptors is in `poller_numbers.rs`, crowds are in
+//! `crowds.rs`, random histories in `poller_model.rs`.
 
 mod backends;
 
@@ -136,7 +136,8 @@ impl Rig {
         ready(event)
     }
 
-    /// What is reported of what already happened. For what must still cross the network, ask for it [`soon`](Self::soon).
+    /// What is reported of what already happened. For what must still cross the network, ask for it
+    /// [`soon`](Self::soon).
     #[track_caller]
     fn now(&mut self) -> Interest {
         self.wait(Duration::ZERO)
@@ -562,7 +563,8 @@ fn without_interest_nothing_is_an_event_nor_keeps_ending_waits(strategy: Strateg
     }
 }
 
-/// How many waits ended without events until one ended because `bell` rang, which `hand` does when the thread that waits sleeps.
+/// How many waits ended without events until one ended because `bell` rang, which `hand` does when the thread that
+/// waits sleeps.
 fn waits_ended_before_the_bell(poller: &mut dyn Poller, bell: &OwnedFd, hand: &OwnedFd) -> usize {
     const ENDS_MAX: usize = 100;
     let waiter = this_thread();
@@ -763,7 +765,8 @@ fn a_timeout_of_zero_returns_at_once(strategy: Strategy) {
     let mut empty = strategy.open().unwrap();
     let mut rig = Rig::quiet(strategy);
     for _ in 0..1_000 {
-        // Would either sleep, and be it for the smallest unit, the test would be seen to take seconds; would it block, for ever.
+        // Would either sleep, and be it for the smallest unit, the test would be seen to take seconds; would it block,
+        // for ever.
         assert_eq!(wait(&mut *empty, Duration::ZERO), []);
         assert_eq!(rig.now(), Interest::NONE);
     }
@@ -904,7 +907,8 @@ fn only_the_edge_trigger_says_that_the_end_is_near(strategy: Strategy) {
 
 // Counters
 
-/// Descriptors in the order they are added: one masked, two quiet, one that rings, one quiet; then the masked one is unmasked.
+/// Descriptors in the order they are added: one masked, two quiet, one that rings, one quiet; then the masked one is
+/// unmasked.
 fn counters_count_what_they_say(strategy: Strategy) {
     let mut poller = strategy.open().unwrap();
     let bells = [(); 5].map(|()| EventFd::new().unwrap());

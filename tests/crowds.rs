@@ -41,8 +41,8 @@ fn with_crowd(strategy: Strategy, fact: impl FnOnce(&mut dyn Poller, &[EventFd])
     fact(&mut *poller, &bells);
 }
 
-/// Waits until the kernel has nothing to say. Each bell has room, which nobody asks of, but the edge trigger hears of once; a wait
-/// brings but so many edges.
+/// Waits until the kernel has nothing to say. Each bell has room, which nobody asks of, but the edge trigger hears of
+/// once; a wait brings but so many edges.
 fn settle(poller: &mut dyn Poller) {
     loop {
         let before = poller.counters().scanned;

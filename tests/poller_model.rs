@@ -1,7 +1,8 @@
 //! Random histories of a few connections, on every backend, against one small model of what a wait reports.
 //!
-//! The connections are Unix sockets: what one end does, the other's readiness shows at once, so that the model can be exact. A reset is
-//! there the close of a peer that left bytes unread. (TCP's resets and half-closes are in `poller.rs`.)
+//! The connections are Unix sockets: what one end does, the other's readiness shows at once, so that the model can be
+//! exact. A reset is there the close of a peer that left bytes unread. (TCP's resets and half-closes are in
+//! `poller.rs`.)
 
 mod backends;
 
@@ -28,9 +29,9 @@ const STEPS_MAX: usize = 60;
 
 /// Small, so that filling them is a matter of a few writes.
 const BUFFER_BYTES: u32 = 32 * 1024;
-/// A Unix socket is writable while a quarter of its buffer is used at most, but takes bytes until it is full. Level-triggered backends
-/// would say "not writable" of what lies between, the edge trigger that has not seen `WouldBlock` "writable": both are right. So few
-/// small writes stay far below, and larger ones go on until it is full.
+/// A Unix socket is writable while a quarter of its buffer is used at most, but takes bytes until it is full.
+/// Level-triggered backends would say "not writable" of what lies between, the edge trigger that has not seen
+/// `WouldBlock` "writable": both are right. So few small writes stay far below, and larger ones go on until it is full.
 const UNREAD_WRITES_MAX: usize = 4;
 
 /// What happens to a connection.
@@ -122,8 +123,9 @@ impl Connection {
     /// Whether the step is one that the model leaves out.
     fn excludes(&self, step: Step) -> bool {
         match step {
-            // A Unix socket that is shut both ways has hung up. If its buffer is full at that, poll and epoll report the hang-up, and
-            // so that it is writable, while select reports no hang-up to who asks for room. TCP is writable once it is shut.
+            // A Unix socket that is shut both ways has hung up. If its buffer is full at that, poll and epoll report
+            // the hang-up, and so that it is writable, while select reports no hang-up to who asks for room. TCP is
+            // writable once it is shut.
             ShutWrite => self.full && self.peer_is != Peer::Open,
             PeerShutWrite => self.full && self.shut,
             PeerShutBoth => self.full,
@@ -224,8 +226,9 @@ impl Connection {
         assert_eq!(result.map_err(|error| error.kind()), want);
     }
 
-    /// One read, of which the poller is told what the contract wants it to be told. Whether to read on: a read that got all it asked
-    /// for, and all there was, does not know it, and who stops there may be given one more event by the edge trigger, as a hint.
+    /// One read, of which the poller is told what the contract wants it to be told. Whether to read on: a read that got
+    /// all it asked for, and all there was, does not know it, and who stops there may be given one more event by the
+    /// edge trigger, as a hint.
     fn reads_on(&mut self, asked: usize, poller: &mut dyn Poller) -> bool {
         match sys::receive(self.ours.as_fd(), &mut vec![0; asked]) {
             Ok(0) => {
@@ -328,7 +331,8 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Histories with a look after every step, which miss nothing, and such with few, in which several things happen at once.
+/// Histories with a look after every step, which miss nothing, and such with few, in which several things happen at
+/// once.
 fn histories() -> impl Strategy<Value = Vec<Act>> {
     let act = || (0..CONNECTIONS, steps()).prop_map(|(index, step)| Do(index, step));
     let watched = prop::collection::vec(act(), 1..STEPS_MAX)

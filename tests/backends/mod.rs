@@ -1,6 +1,7 @@
 //! Runs each fact on every backend.
 
-/// Makes of each `fn fact(strategy: Strategy)` four tests: `select::fact`, `poll::fact`, `epoll::fact`, `epoll_edge::fact`.
+/// Makes of each `fn fact(strategy: Strategy)` four tests: `select::fact`, `poll::fact`, `epoll::fact`,
+/// `epoll_edge::fact`.
 macro_rules! on_every_backend {
     ($($fact:ident),+ $(,)?) => {
         mod select { $(#[test] fn $fact() { super::$fact(tripoll::poller::Strategy::ALL[0]) })+ }

@@ -3,20 +3,22 @@
 mod backends;
 
 use backends::on_every_backend;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Accept, Chunk, Context, Cue, Deadline, OUTBOX_HIGH, OpenFile, Protocol, Taken, pipe};
 use tripoll::reactor::{Counters, Handle, Limits, Notice, Reactor};
-use tripoll::sys;
+use tripoll::sys::{self, Calls, Kernel, Linux};
 
 on_every_backend! {
     lines_come_back,
@@ -45,6 +47,12 @@ on_every_backend! {
     a_file_that_is_replaced_arrives_whole,
     an_adopted_socket_is_served,
     connections_that_come_and_go_leave_nothing,
+    what_was_read_to_its_end_is_quiet,
+    what_blocks_is_quiet_until_there_is_room,
+    a_peer_that_sips_is_not_closed,
+    a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
+    a_listener_goes_on_as_soon_as_a_connection_ends,
+    a_timer_wakes_a_listener_that_rests,
 }
 
 /// What an event of a test's protocol tells its test.
@@ -135,6 +143,9 @@ impl Protocol for Speaker {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
         match &input[..end] {
+            // Less than would fill the outbox, more than small socket buffers hold.
+            b"medium" => cx.out().push(Chunk::Bytes(pattern(60_000))),
+            b"in a minute" => cx.deadline(Deadline::After(MINUTE)),
             b"large" => cx.out().push(Chunk::Bytes(pattern(LARGE))),
             b"file" => {
                 let file = self.file.clone().expect("a file was given");
@@ -664,6 +675,211 @@ fn connections_that_come_and_go_leave_nothing(strategy: Strategy) {
     }
     let counters = running.stop();
     assert_eq!((counters.open, counters.opened, counters.panics), (0, 300, 0));
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The real kernel, with a clock that stands until a test moves it.
+struct Clocked {
+    linux: Linux,
+    began: Instant,
+    moved: Rc<Cell<Duration>>,
+}
+
+impl Kernel for Clocked {
+    fn accept(&mut self, listener: BorrowedFd<'_>) -> std::io::Result<(OwnedFd, SocketAddr)> {
+        self.linux.accept(listener)
+    }
+    fn receive(&mut self, socket: BorrowedFd<'_>, into: &mut [u8]) -> std::io::Result<usize> {
+        self.linux.receive(socket, into)
+    }
+    fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> std::io::Result<usize> {
+        self.linux.send(socket, bytes, more)
+    }
+    fn send_file(&mut self, socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> std::io::Result<usize> {
+        self.linux.send_file(socket, file, offset, length)
+    }
+    fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> std::io::Result<()> {
+        self.linux.shutdown_write(socket)
+    }
+    fn monotonic(&mut self) -> Instant {
+        self.began + self.moved.get()
+    }
+    fn wall(&mut self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.moved.get()
+    }
+    fn calls(&self) -> Calls {
+        self.linux.calls()
+    }
+}
+
+/// A loop that is turned by hand, on a clock that is moved by hand, with one connection over small socket buffers.
+struct ByHand {
+    reactor: Reactor<Clocked>,
+    moved: Rc<Cell<Duration>>,
+    peer: UnixStream,
+    told: Receiver<String>,
+}
+
+impl ByHand {
+    fn new(strategy: Strategy, limits: Limits) -> ByHand {
+        let moved = Rc::new(Cell::new(Duration::ZERO));
+        let kernel = Clocked { linux: Linux::default(), began: Instant::now(), moved: moved.clone() };
+        let mut reactor = Reactor::with_kernel(kernel, strategy.open().unwrap(), limits).unwrap();
+        let (ours, peer) = UnixStream::pair().unwrap();
+        sys::set_buffers(ours.as_fd(), 4096).unwrap();
+        for end in [&ours, &peer] {
+            end.set_nonblocking(true).unwrap();
+        }
+        let (tell, told) = mpsc::channel();
+        reactor.adopt(ours, Box::new(speaker(tell))).unwrap();
+        let mut by_hand = ByHand { reactor, moved, peer, told };
+        by_hand.settle();
+        by_hand
+    }
+
+    /// Turns until a few turns in a row had nothing to do: a Unix socket has no way on which something could still be.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..10_000 {
+            let before = self.reactor.counters().poller.ready;
+            self.reactor.turn(Some(Duration::ZERO)).unwrap();
+            quiet = if self.reactor.counters().poller.ready == before { quiet + 1 } else { 0 };
+            if quiet == 4 {
+                return;
+            }
+        }
+        panic!("the loop spins");
+    }
+
+    fn say(&mut self, line: &str) {
+        self.peer.write_all(line.as_bytes()).unwrap();
+        self.settle();
+    }
+
+    fn move_clock(&mut self, by: Duration) {
+        self.moved.set(self.moved.get() + by);
+        self.settle();
+    }
+
+    /// Up to `most` bytes of what came.
+    fn take(&mut self, most: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; most];
+        while all.len() < most {
+            match self.peer.read(&mut buffer[..most - all.len()]) {
+                Ok(0) => break,
+                Ok(count) => all.extend_from_slice(&buffer[..count]),
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    let before = self.reactor.counters().calls.send;
+                    self.settle();
+                    if self.reactor.counters().calls.send == before {
+                        break;
+                    }
+                }
+            }
+        }
+        all
+    }
+}
+
+/// That the edge trigger is told of what was exhausted: else it would report it for ever.
+fn what_was_read_to_its_end_is_quiet(strategy: Strategy) {
+    let mut by_hand = ByHand::new(strategy, Limits::default());
+    for _ in 0..3 {
+        by_hand.say("line\n");
+        assert_eq!(by_hand.take(100), b"line\n");
+    }
+}
+
+fn what_blocks_is_quiet_until_there_is_room(strategy: Strategy) {
+    let mut by_hand = ByHand::new(strategy, Limits::default());
+    for amount in ["medium\n", "large\n"] {
+        by_hand.say(amount);
+        by_hand.say("end\n");
+        let length = if amount == "large\n" { LARGE } else { 60_000 };
+        assert!(by_hand.take(length) == pattern(length), "{amount}");
+        assert_eq!(by_hand.take(100), b"end\n");
+    }
+}
+
+fn a_peer_that_sips_is_not_closed(strategy: Strategy) {
+    let mut by_hand = ByHand::new(strategy, Limits { send_timeout: MINUTE, ..Limits::default() });
+    by_hand.say("large\n");
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        by_hand.move_clock(MINUTE * 2 / 3);
+        all.extend(by_hand.take(50_000));
+        by_hand.settle();
+    }
+    assert!(all == pattern(500_000), "{} bytes", all.len());
+    by_hand.move_clock(MINUTE - Duration::from_nanos(1));
+    assert!(by_hand.told.try_iter().all(|cue| cue != "Closed"), "not before its time");
+    by_hand.move_clock(Duration::from_nanos(1));
+    assert!(by_hand.told.try_iter().any(|cue| cue == "Closed"), "who takes nothing for the whole of it is closed");
+}
+
+fn a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty(strategy: Strategy) {
+    for amount in ["large\n", "medium\n"] {
+        let mut by_hand = ByHand::new(strategy, Limits { send_timeout: 10 * MINUTE, ..Limits::default() });
+        by_hand.say("in a minute\n");
+        by_hand.say(amount);
+        by_hand.move_clock(2 * MINUTE);
+        assert!(by_hand.told.try_iter().all(|cue| cue != "DeadlinePassed"), "while bytes wait for the peer");
+        by_hand.take(LARGE);
+        by_hand.move_clock(MINUTE - Duration::from_nanos(1));
+        assert!(by_hand.told.try_iter().all(|cue| cue != "DeadlinePassed"), "{amount}");
+        by_hand.move_clock(Duration::from_nanos(1));
+        assert!(by_hand.told.try_iter().any(|cue| cue == "DeadlinePassed"), "{amount}");
+    }
+}
+
+/// The same loop, listening, with room for one connection besides the first.
+fn with_a_listener(strategy: Strategy) -> (ByHand, SocketAddr) {
+    let mut by_hand = ByHand::new(strategy, Limits { connections_max: 2, ..Limits::default() });
+    let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap());
+    let address = listener.local_addr().unwrap();
+    let (tell, _) = mpsc::channel();
+    let accept = move |_: SocketAddr| Box::new(speaker(tell.clone())) as Box<dyn Protocol>;
+    by_hand.reactor.listen(listener, accept).unwrap();
+    (by_hand, address)
+}
+
+/// Turns until so many connections were opened in all.
+#[track_caller]
+fn turn_until_opened(by_hand: &mut ByHand, opened: u64) {
+    for _ in 0..200 {
+        if by_hand.reactor.counters().opened == opened {
+            return;
+        }
+        by_hand.reactor.turn(Some(Duration::from_millis(50))).unwrap();
+    }
+    panic!("{} were opened, not {opened}", by_hand.reactor.counters().opened);
+}
+
+fn a_listener_goes_on_as_soon_as_a_connection_ends(strategy: Strategy) {
+    let (mut by_hand, address) = with_a_listener(strategy);
+    let _second = TcpStream::connect(address).unwrap();
+    turn_until_opened(&mut by_hand, 2);
+    let _third = TcpStream::connect(address).unwrap();
+    for _ in 0..3 {
+        by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
+    }
+    assert_eq!(by_hand.reactor.counters().opened, 2, "there is no room, and the clock stands");
+    by_hand.peer.shutdown(Shutdown::Both).unwrap();
+    turn_until_opened(&mut by_hand, 3);
+}
+
+fn a_timer_wakes_a_listener_that_rests(strategy: Strategy) {
+    let (mut by_hand, address) = with_a_listener(strategy);
+    let _clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+    turn_until_opened(&mut by_hand, 2);
+    by_hand.settle();
+    // It still has no room, but it looks: and rests again.
+    let before = by_hand.reactor.counters().poller.ready;
+    by_hand.move_clock(MINUTE);
+    assert!(by_hand.reactor.counters().poller.ready > before);
 }
 
 /// A client past `--select-limit` is told, once, and the others go on.

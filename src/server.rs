@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// Descriptors that connections leave to others: listeners, the poller, files that are being opened, what the program itself needs.
+/// Descriptors that connections leave to others (listeners, the poller, files that are being opened, what the program itself needs): so
+/// many, but of few no more than a quarter.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// Ports that are tried to suggest a free one.

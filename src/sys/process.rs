@@ -21,6 +21,17 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Sets the soft limit of open descriptors, within the hard one, so that a test can run out of them.
+pub fn set_descriptor_limit(soft: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is ours and outlives both calls; the kernel writes it, then reads it.
+    unsafe {
+        cvt(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit))?;
+        limit.rlim_cur = soft;
+        cvt(libc::setrlimit(libc::RLIMIT_NOFILE, &limit)).map(drop)
+    }
+}
+
 /// Whether `fd` is an open descriptor of this process (fcntl(2), `F_GETFD`).
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: no pointers; a number that is no descriptor gives EBADF.

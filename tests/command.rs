@@ -298,6 +298,30 @@ fn a_signal_ends_it_in_good_order() {
 }
 
 #[test]
+fn what_is_in_flight_is_finished_and_a_second_signal_ends_at_once() {
+    let folder = folder();
+    std::fs::write(folder.path().join("big.bin"), vec![b'x'; 30_000_000]).unwrap();
+    let big = "GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (signals, code) in
+        [(&["INT"][..], 0), (&["TERM"], 0), (&["INT", "INT"], 130), (&["INT", "TERM"], 143), (&["TERM", "INT"], 130)]
+    {
+        let (process, _, address) = Process::serving(command(&["-p", "0", "."], folder.path()));
+        let mut client = Client::new(address);
+        // The answer to the first says that both were read.
+        client.send(format!("{GET}{big}"));
+        client.answer(false);
+        for signal in signals {
+            process.signal(signal);
+        }
+        if code == 0 {
+            assert_eq!(client.answer(false).body.len(), 30_000_000, "{signals:?}");
+            drop(client);
+        }
+        assert_eq!(process.end(), (Some(code), vec![], vec![]), "{signals:?}");
+    }
+}
+
+#[test]
 fn nobody_to_read_its_lines_is_no_reason_to_end() {
     let folder = folder();
     let (listener, port) = quiet_port();

@@ -1086,12 +1086,30 @@ fn a_server_that_goes_down_finishes_what_was_begun() {
         let mut link = Wire::new(&listener, noon());
         link.feed(before.as_bytes());
         link.cue(Cue::ShuttingDown);
+        link.cue(Cue::ShuttingDown);
         link.feed(behind.as_bytes());
         let answers = read_all(&link.sent).unwrap();
         let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
         assert_eq!(statuses, *want, "{before:?} and {behind:?}");
         let last_closes = answers.last().is_some_and(|answer| answer.field("Connection") == Some("close"));
         assert_eq!((last_closes, link.is_open()), (*closes, false), "{before:?} and {behind:?}");
+    }
+}
+
+/// A client can't know that the server goes down, so one request may be on its way: told once, the server still awaits it.
+#[test]
+fn a_server_that_is_about_to_go_down_answers_one_request_more() {
+    let listener = Listener::new(site(), limits());
+    for before in ["", &get("/ping", "")] {
+        let mut link = Wire::new(&listener, noon());
+        link.feed(before.as_bytes());
+        link.cue(Cue::ShuttingDown);
+        assert!(link.is_open(), "{before:?}");
+        link.feed(get("/ping", "").repeat(2).as_bytes());
+        let answers = read_all(&link.sent).unwrap();
+        assert_eq!(answers.len(), 1 + usize::from(!before.is_empty()), "{before:?}");
+        assert_eq!(answers.last().unwrap().field("Connection"), Some("close"));
+        assert!(!link.is_open());
     }
 }
 

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Accept, Chunk, Context, Cue, Deadline, OUTBOX_HIGH, OpenFile, Protocol, Taken, pipe};
-use tripoll::reactor::{Counters, Handle, Limits, Notice, Reactor};
+use tripoll::reactor::{Counters, Handle, Limits, Notice, Reactor, Shutdown as GoDown};
 use tripoll::sys::{self, Calls, Kernel, Linux};
 
 on_every_backend! {
@@ -53,6 +53,10 @@ on_every_backend! {
     a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
     a_listener_goes_on_as_soon_as_a_connection_ends,
     a_timer_wakes_a_listener_that_rests,
+    a_loop_that_goes_down_finishes_what_is_in_flight,
+    a_loop_that_goes_down_is_cut_off_after_its_grace,
+    who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served,
+    a_loop_that_goes_down_is_patient_first,
 }
 
 /// What an event of a test's protocol tells its test.
@@ -835,7 +839,7 @@ fn a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty(strategy: Str
     }
 }
 
-/// The same loop, listening, with room for one connection besides the first.
+/// The same loop, listening, with room for two connections.
 fn with_a_listener(strategy: Strategy) -> (ByHand, SocketAddr) {
     let mut by_hand = ByHand::new(strategy, Limits { connections_max: 2, ..Limits::default() });
     let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap());
@@ -860,6 +864,7 @@ fn turn_until_opened(by_hand: &mut ByHand, opened: u64) {
 
 fn a_listener_goes_on_as_soon_as_a_connection_ends(strategy: Strategy) {
     let (mut by_hand, address) = with_a_listener(strategy);
+    let first = TcpStream::connect(address).unwrap();
     let _second = TcpStream::connect(address).unwrap();
     turn_until_opened(&mut by_hand, 2);
     let _third = TcpStream::connect(address).unwrap();
@@ -867,19 +872,81 @@ fn a_listener_goes_on_as_soon_as_a_connection_ends(strategy: Strategy) {
         by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
     }
     assert_eq!(by_hand.reactor.counters().opened, 2, "there is no room, and the clock stands");
-    by_hand.peer.shutdown(Shutdown::Both).unwrap();
+    drop(first);
     turn_until_opened(&mut by_hand, 3);
 }
 
 fn a_timer_wakes_a_listener_that_rests(strategy: Strategy) {
     let (mut by_hand, address) = with_a_listener(strategy);
-    let _clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
     turn_until_opened(&mut by_hand, 2);
     by_hand.settle();
     // It still has no room, but it looks: and rests again.
     let before = by_hand.reactor.counters().poller.ready;
     by_hand.move_clock(MINUTE);
     assert!(by_hand.reactor.counters().poller.ready > before);
+}
+
+const NO_PATIENCE: GoDown = GoDown { grace: Duration::from_secs(60), patience: Duration::ZERO };
+
+fn a_loop_that_goes_down_finishes_what_is_in_flight(strategy: Strategy) {
+    let (mut running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    stream.write_all(b"large\nlarge\nlarge\nlarge\n").unwrap();
+    expect(&mut stream, &pattern(LARGE));
+    running.handle.shut_down(NO_PATIENCE);
+    await_told(&told, "ShuttingDown");
+    assert!(TcpStream::connect(running.address).is_err(), "nobody is accepted any more");
+    for _ in 0..3 {
+        expect(&mut stream, &pattern(LARGE));
+    }
+    ask(&mut stream, "the loop lives as long as its connection\n");
+    drop(stream);
+    let counters = running.thread.take().unwrap().join().unwrap();
+    assert_eq!((counters.open, counters.opened), (0, 1));
+}
+
+fn a_loop_that_goes_down_is_cut_off_after_its_grace(strategy: Strategy) {
+    let (mut running, told) = Running::tell(strategy, Limits::default(), speaker);
+    let mut stream = running.connect();
+    ask(&mut stream, "here\n");
+    running.handle.shut_down(GoDown { grace: Duration::from_millis(20), patience: Duration::from_secs(60) });
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    await_told(&told, "Closed");
+    running.thread.take().unwrap().join().unwrap();
+}
+
+fn who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served(strategy: Strategy) {
+    let (mut reactor, address) = by_hand(strategy, Limits::default());
+    let mut streams: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
+    streams.iter_mut().for_each(|stream| stream.write_all(b"line\n").unwrap());
+    reactor.handle().shut_down(NO_PATIENCE);
+    let clients = std::thread::spawn(move || streams.iter_mut().for_each(|stream| expect(stream, b"line\n")));
+    reactor.run().unwrap();
+    clients.join().unwrap();
+    assert_eq!(reactor.counters().opened, 5);
+}
+
+fn a_loop_that_goes_down_is_patient_first(strategy: Strategy) {
+    let mut by_hand = ByHand::new(strategy, Limits::default());
+    let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap());
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
+    let accept = move |_: SocketAddr| Box::new(speaker(tell.clone())) as Box<dyn Protocol>;
+    by_hand.reactor.listen(listener, accept).unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    turn_until_opened(&mut by_hand, 1);
+    let count = |told: &Receiver<String>| told.try_iter().filter(|cue| cue == "ShuttingDown").count();
+    by_hand.reactor.handle().shut_down(GoDown { grace: 2 * MINUTE, patience: MINUTE });
+    by_hand.settle();
+    assert_eq!(count(&told), 1, "one thing more");
+    by_hand.move_clock(MINUTE - Duration::from_nanos(1));
+    assert_eq!(count(&told), 0);
+    by_hand.move_clock(Duration::from_nanos(1));
+    assert_eq!(count(&told), 1, "nothing more");
+    by_hand.reactor.handle().shut_down(NO_PATIENCE);
+    by_hand.settle();
+    assert_eq!(count(&told), 1, "asked again it does not begin anew");
 }
 
 /// A client past `--select-limit` is told, once, and the others go on.

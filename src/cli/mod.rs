@@ -39,7 +39,8 @@ fn serve(options: Options) -> Result<(), String> {
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
     let mut server = bind(&options, &directory).map_err(|error| error.to_string())?;
-    signals::stop_on_signals(&mut server).map_err(|error| format!("cannot listen to signals: {error}"))?;
+    signals::shut_down_on_signals(&mut server, options.grace)
+        .map_err(|error| format!("cannot listen to signals: {error}"))?;
     say_where(&server, &directory);
     server.run().map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use std::path::PathBuf;
+use std::time::Duration;
 use tripoll::{Backend, Trigger};
 
 const EXAMPLES: &str = "\
@@ -15,7 +16,8 @@ Examples:
   tripoll --backend select --select-limit 1024
                                       the limit that a fixed fd_set has: past it clients get 503
 
-Exit codes: 0 stopped by SIGINT or SIGTERM, 1 it cannot run, 2 it was called wrongly.";
+Ctrl-C (SIGINT) or SIGTERM ends it when what is in flight is finished; a second one ends it at once.
+Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 or 143 a second signal.";
 
 /// Serves a folder over HTTP/1.1 on one thread, waiting by select, poll or epoll.
 #[derive(Debug, Parser)]
@@ -44,6 +46,10 @@ pub struct Options {
     /// With select: turn clients away whose descriptor is N or more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub select_limit: Option<i32>,
+
+    /// After SIGTERM or SIGINT: how long what is in flight may take to finish
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub grace: Duration,
 }
 
 /// `bind` with a port: its own, or `port`. A bare IPv6 address gets its brackets.

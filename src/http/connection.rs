@@ -161,9 +161,8 @@ impl Protocol for Connection {
                 self.reject(Reject::BadRequest("the request is cut off"), cx);
             }
             // Nobody is owed an answer.
-            (Cue::DeadlinePassed | Cue::EndOfInput | Cue::ShuttingDown, Phase::Head { searched: 0, .. }) => {
-                self.end(cx);
-            }
+            (Cue::DeadlinePassed | Cue::EndOfInput, Phase::Head { searched: 0, .. }) => self.end(cx),
+            (Cue::ShuttingDown, Phase::Head { searched: 0, .. }) if self.is_last => self.end(cx),
             (Cue::DeadlinePassed | Cue::EndOfInput, Phase::Body(incoming)) => match (&incoming.fate, cue) {
                 (Content::Discard, _) => self.end(cx),
                 (Content::Collect { .. }, Cue::DeadlinePassed) => {

@@ -49,7 +49,8 @@ pub enum Cue {
     EndOfInput,
     /// The [`Context::deadline`] has passed; there is none any more.
     DeadlinePassed,
-    /// The server is going down: finish what was begun, begin nothing.
+    /// The server is going down. Told first: finish what was begun, and at most one thing more, which may be on its way already. Told
+    /// again: begin nothing.
     ShuttingDown,
     /// The connection is over, whoever ended it. The last cue; what is said now reaches nobody.
     Closed,

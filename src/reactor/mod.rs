@@ -15,7 +15,7 @@
 mod remote;
 mod slab;
 
-pub use remote::Handle;
+pub use remote::{Handle, Shutdown};
 
 use crate::poller::{self, Direction, Event, Interest, Poller, Strategy, Token};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
@@ -94,9 +94,9 @@ impl fmt::Display for Notice {
 pub struct Counters {
     /// Turns of the loop.
     pub turns: u64,
-    /// Connections that were opened.
+    /// Connections that listeners opened.
     pub opened: u64,
-    /// Connections that are open.
+    /// Connections of listeners that are open.
     pub open: usize,
     /// Protocols that panicked.
     pub panics: u64,
@@ -116,6 +116,7 @@ pub struct Reactor<K: Kernel = Linux> {
     limits: Limits,
     now: Now,
     counters: Counters,
+    descent: Descent,
     on_notice: Box<dyn FnMut(&Notice)>,
     notice_not_before: Option<Instant>,
     /// Listeners that rest until a connection ends.
@@ -129,6 +130,30 @@ pub struct Reactor<K: Kernel = Linux> {
     accepting: Vec<Token>,
     woken: Vec<Token>,
     expired: Vec<u32>,
+}
+
+/// How far the loop has gone down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Descent {
+    /// Not at all.
+    Up,
+    /// Nobody is accepted; connections may begin one thing more.
+    Patient { until: Instant, end: Instant },
+    /// What is in flight is finished.
+    Finishing { end: Instant },
+    /// That is all.
+    Down,
+}
+
+impl Descent {
+    /// When it goes on by itself.
+    fn next(self) -> Option<Instant> {
+        match self {
+            Descent::Up | Descent::Down => None,
+            Descent::Patient { until, end } => Some(until.min(end)),
+            Descent::Finishing { end } => Some(end),
+        }
+    }
 }
 
 /// Whoever has events.
@@ -150,6 +175,8 @@ struct Connection {
     sending: Option<Box<Sending>>,
     interest: Interest,
     stage: Stage,
+    /// It came by a listener: it is counted, and a loop that goes down waits for it.
+    is_accepted: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -202,6 +229,7 @@ impl<K: Kernel> Reactor<K> {
             remote,
             now,
             counters: Counters::default(),
+            descent: Descent::Up,
             on_notice: Box::new(|_| ()),
             notice_not_before: None,
             resting: Vec::new(),
@@ -226,12 +254,13 @@ impl<K: Kernel> Reactor<K> {
         self.poller.add(listener.socket.as_fd(), token, Interest::READ)
     }
 
-    /// Speaks `protocol` on `socket`, a connected, non-blocking stream socket.
+    /// Speaks `protocol` on `socket`, a connected, non-blocking stream socket. It is the loop's own: it counts as no client's connection,
+    /// and a loop that goes down does not wait for it.
     ///
     /// # Errors
     /// What the poller says.
     pub fn adopt(&mut self, socket: impl Into<OwnedFd>, protocol: Box<dyn Protocol>) -> io::Result<()> {
-        self.open(socket.into(), protocol).map_err(|(error, _)| error)
+        self.open(socket.into(), protocol, false).map_err(|(error, _)| error)
     }
 
     /// Stops the loop from elsewhere.
@@ -249,12 +278,12 @@ impl<K: Kernel> Reactor<K> {
         Counters { poller: self.poller.counters(), calls: self.kernel.calls(), ..self.counters }
     }
 
-    /// Turns until the [`Handle`] stops it, then closes every connection.
+    /// Turns until the [`Handle`] stops it or its shutdown is done, then closes every connection.
     ///
     /// # Errors
     /// What waiting says, which leaves the loop as it was: of a sound loop, want of kernel memory.
     pub fn run(&mut self) -> io::Result<()> {
-        while !self.remote.is_stopped() {
+        while !self.remote.is_stopped() && self.descent != Descent::Down {
             self.turn(None)?;
         }
         let tokens: Vec<_> = self.slots.tokens().collect();
@@ -276,12 +305,14 @@ impl<K: Kernel> Reactor<K> {
         self.cue_woken(); // 4
         self.accept(); // 5
         self.cue_expired(); // 6
+        self.go_down();
         self.slots.reuse_released(); // 7
         Ok(())
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let nearest = self.timers.next().map(|at| at.saturating_duration_since(self.now.monotonic));
+        let nearest = self.timers.next().into_iter().chain(self.descent.next()).min();
+        let nearest = nearest.map(|at| at.saturating_duration_since(self.now.monotonic));
         let timeout = match self.remote.falls_asleep() {
             true => nearest.into_iter().chain(timeout).min(),
             false => Some(Duration::ZERO),
@@ -366,7 +397,7 @@ impl<K: Kernel> Reactor<K> {
         match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
             Accepted::Connection(socket, peer) => {
                 let protocol = listener.accept.protocol(peer);
-                if let Err((error, socket)) = self.open(socket, protocol) {
+                if let Err((error, socket)) = self.open(socket, protocol, true) {
                     self.refuse(token, socket);
                     self.notice(Notice::CannotWatch(error));
                 }
@@ -386,17 +417,22 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Gives a connection its slot and its first cue. An error comes with the socket, unwatched.
-    fn open(&mut self, socket: OwnedFd, protocol: Box<dyn Protocol>) -> Result<(), (io::Error, OwnedFd)> {
+    fn open(
+        &mut self,
+        socket: OwnedFd,
+        protocol: Box<dyn Protocol>,
+        is_accepted: bool,
+    ) -> Result<(), (io::Error, OwnedFd)> {
         let (link, interest) = (Link::new(protocol), Interest::READ);
-        let connection = Connection { socket, link, sending: None, interest, stage: Stage::Serving };
+        let connection = Connection { socket, link, sending: None, interest, stage: Stage::Serving, is_accepted };
         let token = self.slots.insert(Source::Connection(connection));
         let Some(Source::Connection(connection)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
         if let Err(error) = self.poller.add(connection.socket.as_fd(), token, interest) {
             let Some(Source::Connection(connection)) = self.slots.remove(token) else { unreachable!("it is there") };
             return Err((error, connection.socket));
         }
-        self.counters.opened += 1;
-        self.counters.open += 1;
+        self.counters.opened += u64::from(is_accepted);
+        self.counters.open += usize::from(is_accepted);
         self.touch(token, |link, driver| link.cue(Cue::Opened, driver));
         Ok(())
     }
@@ -454,6 +490,47 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         self.expired = expired;
+    }
+
+    /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
+    fn go_down(&mut self) {
+        let now = self.now.monotonic;
+        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
+            let is_listener =
+                |slots: &mut Slab<Source>, token| matches!(slots.get_mut(token), Some(Source::Listener(_)));
+            let mut tokens: Vec<_> = self.slots.tokens().collect();
+            tokens.retain(|token| is_listener(&mut self.slots, *token));
+            for token in tokens {
+                // Who waits in the backlog would be reset, and may have sent a request already.
+                while self.accept_one(token) {}
+                self.close(token);
+            }
+            if self.descent == Descent::Up {
+                self.cue_all(Cue::ShuttingDown);
+            }
+            self.descent = Descent::Patient { until: now + patience, end: now + grace };
+        }
+        if let Descent::Patient { until, end } = self.descent
+            && until.min(end) <= now
+        {
+            self.cue_all(Cue::ShuttingDown);
+            self.descent = Descent::Finishing { end };
+        }
+        let is_over = match self.descent {
+            Descent::Up => false,
+            Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now || self.counters.open == 0,
+            Descent::Down => true,
+        };
+        if is_over {
+            self.descent = Descent::Down;
+        }
+    }
+
+    fn cue_all(&mut self, cue: Cue) {
+        let tokens: Vec<_> = self.slots.tokens().collect();
+        for token in tokens {
+            self.touch(token, |link, driver| link.cue(cue, driver));
+        }
     }
 
     /// Lets `act` happen to one connection, then does what its link wants now: send, interest, deadline, close.
@@ -560,7 +637,7 @@ impl<K: Kernel> Reactor<K> {
                 let told = catch_unwind(AssertUnwindSafe(|| connection.link.cue(Cue::Closed, &mut driver)));
                 self.counters.panics += u64::from(told.is_err());
                 self.unwatch(connection.socket.as_fd());
-                self.counters.open -= 1;
+                self.counters.open -= usize::from(connection.is_accepted);
                 drop(connection); // A descriptor is free.
                 std::mem::take(&mut self.resting).into_iter().for_each(|listener| self.resume_listener(listener));
             }

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 /// The part of a loop that other threads see.
 pub struct Remote {
@@ -19,6 +20,16 @@ pub struct Remote {
     /// The loop waits or is about to: who has news must ring.
     asleep: AtomicBool,
     stopped: AtomicBool,
+    shutdown: Mutex<Option<Shutdown>>,
+}
+
+/// How a loop goes down: it accepts no more, and ends when the last connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long what is in flight may take; then it is cut off.
+    pub grace: Duration,
+    /// How long a connection may begin one thing more, since that may be on its way already.
+    pub patience: Duration,
 }
 
 impl Remote {
@@ -28,13 +39,15 @@ impl Remote {
             bell: EventFd::new()?,
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            shutdown: Mutex::default(),
         })
     }
 
     /// The loop is about to wait. Whether it may sleep: news that came before this call did not ring.
     pub fn falls_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        !self.is_stopped() && self.woken().is_empty()
+        let is_asked = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        !is_asked && !self.is_stopped() && self.woken().is_empty()
     }
 
     /// The loop is back: news need not ring.
@@ -53,6 +66,11 @@ impl Remote {
 
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// The shutdown that was asked for since the last call.
+    pub fn take_shutdown(&self) -> Option<Shutdown> {
+        self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Makes the waker of a connection.
@@ -93,11 +111,17 @@ impl Wake for TokenWaker {
     }
 }
 
-/// Stops a loop, from any thread.
+/// Ends a loop, from any thread.
 #[derive(Clone)]
 pub struct Handle(pub(super) Arc<Remote>);
 
 impl Handle {
+    /// Makes the loop go down in good order: [`run`](super::Reactor::run) returns when all is finished.
+    pub fn shut_down(&self, shutdown: Shutdown) {
+        *self.0.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shutdown);
+        self.0.ring();
+    }
+
     /// Makes [`run`](super::Reactor::run) return after the turn it is in.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::SeqCst);

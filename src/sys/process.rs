@@ -88,6 +88,11 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Whether it is the signal of that number.
+    pub fn has_number(self, number: u8) -> bool {
+        self.number() == libc::c_int::from(number)
+    }
+
     fn number(self) -> libc::c_int {
         match self {
             Signal::Interrupt => libc::SIGINT,

@@ -38,7 +38,7 @@ pub struct Link {
 enum End {
     /// Not seen.
     Ahead,
-    /// Seen, but there was input to take before it, and no taking it.
+    /// Seen, but the protocol does not know: there was input to take before it, and no taking it, or it took over since.
     Seen,
     /// Seen, and the protocol knows.
     Told,
@@ -72,6 +72,17 @@ impl Link {
 
     /// New input, mostly taken straight from the driver's buffer: only what is left is copied.
     pub fn feed(&mut self, new: &[u8], driver: &mut Driver<'_>) {
+        self.offer(new, driver);
+        while self.end == End::Seen && self.takes() {
+            self.end = End::Told;
+            if self.call(driver, |protocol, cx| protocol.cue(Cue::EndOfInput, cx)) {
+                self.offer(&[], driver); // The successor has not seen what was left.
+            }
+        }
+    }
+
+    /// Offers what waits, then `new`, and keeps what is left.
+    fn offer(&mut self, new: &[u8], driver: &mut Driver<'_>) {
         match self.rest.take() {
             None => {
                 let taken = self.take(new, driver);
@@ -87,10 +98,6 @@ impl Link {
                     self.rest = Some(rest);
                 }
             }
-        }
-        if self.end == End::Seen && self.takes() {
-            self.end = End::Told;
-            self.call(driver, |protocol, cx| protocol.cue(Cue::EndOfInput, cx));
         }
     }
 
@@ -151,6 +158,9 @@ impl Link {
         while let Some(protocol) = next {
             self.protocol = protocol;
             self.paused = false;
+            if self.end == End::Told {
+                self.end = End::Seen;
+            }
             driver.deadline = Some(Deadline::Never);
             next = self.act(driver, |protocol, cx| protocol.cue(Cue::Opened, cx));
         }

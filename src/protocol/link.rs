@@ -111,10 +111,12 @@ impl Link {
 
     /// Tells the protocol, then offers it what waits: a pause may be over, and no socket event will say so.
     pub fn cue(&mut self, cue: Cue, driver: &mut Driver<'_>) {
-        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
-        if cue != Cue::Closed {
-            self.feed(&[], driver);
+        if cue == Cue::Closed {
+            self.act(driver, |protocol, cx| protocol.cue(cue, cx)); // The last cue: a successor would be opened after it.
+            return;
         }
+        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
+        self.feed(&[], driver);
     }
 
     /// To be called when the outbox has shrunk: cues [`Cue::Room`] and offers what waits, where that was held back. Whether it did.

@@ -87,6 +87,9 @@ impl Sender {
         if bytes.len() > state.bound - state.bytes {
             return Err(SendError::Full);
         }
+        if bytes.is_empty() {
+            return Ok(()); // They would take no byte of the bound, and a place in the queue each.
+        }
         let was_empty = state.queue.is_empty();
         state.bytes += bytes.len();
         state.queue.push_back(bytes);

@@ -102,8 +102,10 @@ impl Sender {
 
     /// Ends the pipe for all its senders. What is queued can still be taken.
     pub fn close(&self) {
-        self.0.state().closed = true;
-        self.0.waker.wake_by_ref();
+        let was_closed = std::mem::replace(&mut self.0.state().closed, true);
+        if !was_closed {
+            self.0.waker.wake_by_ref();
+        }
     }
 }
 

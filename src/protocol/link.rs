@@ -38,7 +38,7 @@ pub struct Link {
 enum End {
     /// Not seen.
     Ahead,
-    /// Seen, but there was input to take before it, and no taking it.
+    /// Seen, but the protocol does not know: there was input to take before it, and no taking it, or it took over since.
     Seen,
     /// Seen, and the protocol knows.
     Told,
@@ -72,6 +72,17 @@ impl Link {
 
     /// New input, mostly taken straight from the driver's buffer: only what is left is copied.
     pub fn feed(&mut self, new: &[u8], driver: &mut Driver<'_>) {
+        self.offer(new, driver);
+        while self.end == End::Seen && self.takes() {
+            self.end = End::Told;
+            if self.call(driver, |protocol, cx| protocol.cue(Cue::EndOfInput, cx)) {
+                self.offer(&[], driver); // The successor has not seen what was left.
+            }
+        }
+    }
+
+    /// Offers what waits, then `new`, and keeps what is left.
+    fn offer(&mut self, new: &[u8], driver: &mut Driver<'_>) {
         match self.rest.take() {
             None => {
                 let taken = self.take(new, driver);
@@ -88,10 +99,6 @@ impl Link {
                 }
             }
         }
-        if self.end == End::Seen && self.takes() {
-            self.end = End::Told;
-            self.call(driver, |protocol, cx| protocol.cue(Cue::EndOfInput, cx));
-        }
     }
 
     /// The peer sends no more.
@@ -104,10 +111,12 @@ impl Link {
 
     /// Tells the protocol, then offers it what waits: a pause may be over, and no socket event will say so.
     pub fn cue(&mut self, cue: Cue, driver: &mut Driver<'_>) {
-        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
-        if cue != Cue::Closed {
-            self.feed(&[], driver);
+        if cue == Cue::Closed {
+            self.act(driver, |protocol, cx| protocol.cue(cue, cx)); // The last cue: a successor would be opened after it.
+            return;
         }
+        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
+        self.feed(&[], driver);
     }
 
     /// To be called when the outbox has shrunk: cues [`Cue::Room`] and offers what waits, where that was held back. Whether it did.
@@ -151,6 +160,9 @@ impl Link {
         while let Some(protocol) = next {
             self.protocol = protocol;
             self.paused = false;
+            if self.end == End::Told {
+                self.end = End::Seen;
+            }
             driver.deadline = Some(Deadline::Never);
             next = self.act(driver, |protocol, cx| protocol.cue(Cue::Opened, cx));
         }

@@ -87,6 +87,9 @@ impl Sender {
         if bytes.len() > state.bound - state.bytes {
             return Err(SendError::Full);
         }
+        if bytes.is_empty() {
+            return Ok(()); // They would take no byte of the bound, and a place in the queue each.
+        }
         let was_empty = state.queue.is_empty();
         state.bytes += bytes.len();
         state.queue.push_back(bytes);
@@ -99,8 +102,10 @@ impl Sender {
 
     /// Ends the pipe for all its senders. What is queued can still be taken.
     pub fn close(&self) {
-        self.0.state().closed = true;
-        self.0.waker.wake_by_ref();
+        let was_closed = std::mem::replace(&mut self.0.state().closed, true);
+        if !was_closed {
+            self.0.waker.wake_by_ref();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server: where HTTP meets sockets.
 
-use crate::files::{Files, Resolver};
+use crate::files::{self, Files, Resolver};
 use crate::http::{self, Request, Response};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
 use crate::reactor::{self, Counters, Handle, Notice, Reactor};
@@ -41,6 +41,8 @@ pub struct HttpServer {
     backend: Backend,
     trigger: Trigger,
     select_limit: Option<RawFd>,
+    files: files::Options,
+    fields: Vec<(String, String)>,
     limits: http::Limits,
     loop_limits: reactor::Limits,
     routes: Vec<(String, String, Handler)>,
@@ -57,6 +59,8 @@ impl HttpServer {
             backend: Backend::default(),
             trigger: Trigger::default(),
             select_limit: None,
+            files: files::Options::default(),
+            fields: Vec::new(),
             limits: http::Limits::default(),
             loop_limits: reactor::Limits::default(),
             routes: Vec::new(),
@@ -86,6 +90,24 @@ impl HttpServer {
     /// error without select.
     pub fn select_limit(mut self, limit: RawFd) -> HttpServer {
         self.select_limit = Some(limit);
+        self
+    }
+
+    /// How the folder is served.
+    pub fn files(mut self, options: files::Options) -> HttpServer {
+        self.files = options;
+        self
+    }
+
+    /// Gives every answer one more field.
+    ///
+    /// # Panics
+    /// For what is no field, or one that the server itself sets: see [`check_field`](http::check_field).
+    pub fn field(mut self, name: &str, value: &str) -> HttpServer {
+        if let Err(error) = http::check_field(name, value) {
+            panic!("{error}");
+        }
+        self.fields.push((name.into(), value.into()));
         self
     }
 
@@ -126,7 +148,7 @@ impl HttpServer {
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
         let directory_error = |source| Error::Directory { path: self.directory.clone(), source };
-        let files = Files::new(&self.directory).map_err(directory_error)?;
+        let files = Files::new(&self.directory, self.files.clone()).map_err(directory_error)?;
         let resolver = files.resolver();
         let mut router = Router::new(files);
         for (method, path, handler) in self.routes {
@@ -148,7 +170,8 @@ impl HttpServer {
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.push(listener.local_addr()?);
-            reactor.listen(listener, http::Listener::new(service.clone(), self.limits.clone()))?;
+            let limits = self.limits.clone();
+            reactor.listen(listener, http::Listener::with_fields(service.clone(), limits, &self.fields))?;
         }
         Ok(BoundServer { reactor, addresses, strategy, resolver })
     }

@@ -3,6 +3,7 @@
 mod client;
 
 use client::Client;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write, stderr};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -277,6 +278,118 @@ fn help_mentions_every_flag_and_version_is_a_line() {
             (Some(0), vec!["tripoll 0.1.0".into()], vec![])
         );
     }
+}
+
+#[test]
+fn the_readme_and_the_help_name_the_same_flags() {
+    let folder = folder();
+    let (_, help, _) = Process::new(command(&["--help"], folder.path())).end();
+    let of_help: BTreeSet<String> = help
+        .iter()
+        .map(|line| line.trim_start())
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+        .map(|flag| flag.trim_end_matches(',').to_string())
+        .filter(|flag| !["--help", "--version"].contains(&flag.as_str()))
+        .collect();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let of_readme: BTreeSet<String> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `-"))
+        .filter_map(|line| line.split([' ', '`']).find(|word| word.starts_with("--")))
+        .map(str::to_string)
+        .collect();
+    assert_eq!(of_help, of_readme);
+    assert!(of_help.len() > 10, "{of_help:?}");
+}
+
+/// What a server that was started with `flags` and `variables` answers to `request`.
+#[track_caller]
+fn answer_of(flags: &[&str], variables: &[(&str, &str)], request: &str) -> (u16, String, String) {
+    let folder = folder();
+    for (name, text) in [("index.html", "index"), ("home.htm", "home"), (".dot", "dot")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let mut command = command(&[&["-p", "0", "."], flags].concat(), folder.path());
+    command.envs(variables.iter().copied());
+    let (_process, _, address) = Process::serving(command);
+    let mut client = Client::new(address);
+    client.send(request.replace('\n', "\r\n"));
+    let answer = client.answer(request.starts_with("HEAD"));
+    let field = |name| answer.field(name).unwrap_or("none");
+    let fields = format!("{} {}", field("Cache-Control"), field("X-Test"));
+    (answer.status, fields, String::from_utf8(answer.body).unwrap())
+}
+
+#[test]
+fn each_option_does_what_it_says() {
+    #[track_caller]
+    fn check(flags: &[&str], request: &str, status: u16, fields: &str, body: &str) {
+        let (got_status, got_fields, got_body) = answer_of(flags, &[], request);
+        assert_eq!((got_status, got_fields.as_str()), (status, fields), "{flags:?} {request:?}");
+        assert!(got_body.starts_with(body), "{flags:?} {request:?}: {got_body}");
+    }
+    let html = "Host: h\nAccept: text/html,*/*;q=0.8\n\n";
+    check(&[], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "index");
+    check(&["--index", "home.htm"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "home");
+    check(&[], "GET /.dot HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
+    check(&["--hidden"], "GET /.dot HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "dot");
+    check(&[], &format!("GET /app/7 HTTP/1.1\n{html}"), 404, "none none", "404");
+    check(&["--spa"], &format!("GET /app/7 HTTP/1.1\n{html}"), 200, "no-cache none", "index");
+    check(&["--spa"], &format!("GET /a.txt HTTP/1.1\n{html}"), 200, "no-cache none", "content");
+    check(&["--spa"], "GET /app.js HTTP/1.1\nHost: h\nAccept: */*\n\n", 404, "none none", "404");
+    check(&["--spa"], &format!("DELETE /app/7 HTTP/1.1\n{html}"), 405, "none none", "405");
+    check(&["--cache-control", "max-age=60"], "GET / HTTP/1.1\nHost: h\n\n", 200, "max-age=60 none", "index");
+    let not_modified = "GET / HTTP/1.1\nHost: h\nIf-None-Match: *\n\n";
+    check(&["--cache-control", "max-age=60"], not_modified, 304, "max-age=60 none", "");
+    let header = &["--header", "X-Test: yes"];
+    check(header, "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache yes", "index");
+    check(header, "GET /none HTTP/1.1\nHost: h\n\n", 404, "none yes", "404");
+    check(header, "nonsense\n", 400, "none yes", "400");
+    check(&["--header", "X-A: b", "--header", "X-Test:  c"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache c", "index");
+    let head = format!("GET / HTTP/1.1\nHost: h\nX: {}\n\n", "x".repeat(1000));
+    check(&["--head-max", "2K"], &head, 200, "no-cache none", "index");
+    check(&["--head-max", "1K"], &head, 431, "none none", "431");
+    let body = "GET / HTTP/1.1\nHost: h\nContent-Length: 5\n\n12345";
+    check(&["--body-max", "5"], body, 200, "no-cache none", "index");
+    check(&["--body-max", "4"], body, 413, "none none", "413");
+    check(&["--head-timeout", "50ms"], "GET / HT", 408, "none none", "408");
+    check(&["--body-timeout", "50ms"], &body[..body.len() - 1], 408, "none none", "408");
+}
+
+#[test]
+fn every_option_is_also_a_variable() {
+    let request = "GET / HTTP/1.1\nHost: h\n\n";
+    let variables =
+        [("TRIPOLL_INDEX", "home.htm"), ("TRIPOLL_HEADER", "X-Test: env"), ("TRIPOLL_CACHE_CONTROL", "no-store")];
+    assert_eq!(answer_of(&[], &variables, request), (200, "no-store env".into(), "home".into()));
+    assert_eq!(answer_of(&["--index", "index.html"], &variables, request).2, "index", "a flag goes before it");
+    let folder = folder();
+    let (_, help, _) = Process::new(command(&["--help"], folder.path())).end();
+    for flag in
+        help.iter().filter_map(|line| line.trim_start().strip_prefix("--")).filter_map(|rest| rest.split(' ').next())
+    {
+        if !["help", "version", "hidden", "spa", "header", "bind"].contains(&flag) && !flag.contains("says") {
+            let variable = format!("TRIPOLL_{}", flag.to_uppercase().replace('-', "_"));
+            let mut wrong = command(&["-p", "0"], folder.path());
+            let (code, _, stderr) = Process::new({
+                wrong.env(&variable, "\u{1}/nonsense");
+                wrong
+            })
+            .end();
+            assert_eq!(code, Some(2), "{variable} is not read: {stderr:?}");
+        }
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let folder = folder();
+    let (_process, _, address) = Process::serving(command(&["-p", "0", "--idle-timeout", "50ms", "."], folder.path()));
+    let mut client = Client::new(address);
+    client.send(GET);
+    client.answer(false);
+    assert_eq!(client.rest(false), b"");
 }
 
 #[test]

@@ -8,10 +8,10 @@ use options::Options;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tripoll::HttpServer;
-use tripoll::files::Resolver;
+use tripoll::files::{self, DotNames, Resolver};
 use tripoll::poller::Strategy;
 use tripoll::server::BoundServer;
+use tripoll::{HttpServer, http, reactor};
 
 /// What is served where no DIR is given.
 const DEFAULT_DIRECTORY: &str = "static";
@@ -48,7 +48,27 @@ fn serve(options: Options) -> Result<(), String> {
 fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
-    let mut server = HttpServer::new(first, directory).backend(options.backend).trigger(options.trigger);
+    let mut server = HttpServer::new(first, directory)
+        .backend(options.backend)
+        .trigger(options.trigger)
+        .files(files::Options {
+            index: options.index.clone(),
+            dot_names: if options.hidden { DotNames::Shown } else { DotNames::Hidden },
+            spa: options.spa,
+            cache_control: Some(options.cache_control.clone()),
+        })
+        .limits(http::Limits {
+            head_bytes_max: options.head_max as usize,
+            body_bytes_max: options.body_max,
+            head_timeout: options.head_timeout,
+            idle_timeout: options.idle_timeout,
+            body_timeout: options.body_timeout,
+            ..http::Limits::default()
+        })
+        .loop_limits(reactor::Limits { send_timeout: options.send_timeout, ..reactor::Limits::default() });
+    for (name, value) in &options.header {
+        server = server.field(name, value);
+    }
     for address in addresses {
         server = server.also_at(address);
     }

@@ -3,6 +3,7 @@
 use clap::Parser;
 use std::path::PathBuf;
 use std::time::Duration;
+use tripoll::http::check_field;
 use tripoll::{Backend, Trigger};
 
 const EXAMPLES: &str = "\
@@ -16,40 +17,149 @@ Examples:
   tripoll --backend select --select-limit 1024
                                       the limit that a fixed fd_set has: past it clients get 503
 
+  tripoll --spa --hidden app          an app that routes by itself
+  TRIPOLL_PORT=9000 tripoll           every option also by environment
+
+Names that begin with a dot are not served unless --hidden says so (.well-known always is), and nothing from
+outside DIR ever is. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
+
 Ctrl-C (SIGINT) or SIGTERM ends it when what is in flight is finished; a second one ends it at once.
 Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 or 143 a second signal.";
 
 /// Serves a folder over HTTP/1.1 on one thread, waiting by select, poll or epoll.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(version, after_help = "--help says more, with examples.", after_long_help = EXAMPLES)]
+#[command(max_term_width = 100)]
 pub struct Options {
     /// The folder to serve [default: ./static]
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", env = "TRIPOLL_DIR", hide_env = true)]
     pub directory: Option<PathBuf>,
 
     /// Address to listen at, with or without a port; can be given several times
-    #[arg(short, long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1")]
+    #[arg(short, long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1", help_heading = "Where")]
+    #[arg(env = "TRIPOLL_BIND", hide_env = true, value_delimiter = ',')]
     pub bind: Vec<String>,
 
     /// Port, where --bind has none; 0 lets the kernel choose
-    #[arg(short, long, default_value_t = 8000)]
+    #[arg(short, long, default_value_t = 8000, help_heading = "Where", env = "TRIPOLL_PORT", hide_env = true)]
     pub port: u16,
 
     /// The system call that waits: select, poll or epoll
-    #[arg(long, default_value_t, hide_default_value = false)]
+    #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
     pub backend: Backend,
 
     /// When epoll tells of readiness: level (as long as it lasts) or edge (when it begins)
-    #[arg(long, value_name = "level|edge", default_value = "level")]
+    #[arg(long, value_name = "level|edge", default_value = "level", help_heading = "Waiting")]
+    #[arg(env = "TRIPOLL_TRIGGER", hide_env = true)]
     pub trigger: Trigger,
 
     /// With select: turn clients away whose descriptor is N or more
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Waiting")]
+    #[arg(env = "TRIPOLL_SELECT_LIMIT", hide_env = true)]
     pub select_limit: Option<i32>,
 
+    /// The file that stands for its folder
+    #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_INDEX", hide_env = true)]
+    pub index: String,
+
+    /// Serve names that begin with a dot
+    #[arg(long, help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
+    pub hidden: bool,
+
+    /// A GET that accepts HTML and finds no file gets the root's index
+    #[arg(long, help_heading = "Files", env = "TRIPOLL_SPA", hide_env = true)]
+    pub spa: bool,
+
+    /// Cache-Control of files; no-cache lets browsers keep them and ask each time whether they changed
+    #[arg(long, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_CACHE_CONTROL", hide_env = true)]
+    pub cache_control: String,
+
+    /// A field for every answer; can be given several times
+    #[arg(long, value_name = "NAME: VALUE", value_parser = field, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
+    pub header: Vec<(String, String)>,
+
+    /// A request's head, in bytes: 431 past it
+    #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_HEAD_MAX", hide_env = true)]
+    pub head_max: u64,
+
+    /// A request's body, in bytes: 413 past it
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_BODY_MAX", hide_env = true)]
+    pub body_max: u64,
+
+    /// From accept, or the first byte of a later head, to the head's end
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_HEAD_TIMEOUT", hide_env = true)]
+    pub head_timeout: Duration,
+
+    /// Between two requests
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_IDLE_TIMEOUT", hide_env = true)]
+    pub idle_timeout: Duration,
+
+    /// Without a byte of a body that is expected
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_BODY_TIMEOUT", hide_env = true)]
+    pub body_timeout: Duration,
+
+    /// Without the peer taking a byte of what waits for it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_SEND_TIMEOUT", hide_env = true)]
+    pub send_timeout: Duration,
+
     /// After SIGTERM or SIGINT: how long what is in flight may take to finish
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
+}
+
+/// A duration that is not nothing.
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be more than nothing".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("{error}; try 10s")),
+    }
+}
+
+/// Bytes, with a suffix that multiplies by 1,024 once, twice, three times.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number: Option<u64> = digits.parse().ok().filter(|_| is_number);
+    number.and_then(|number| number.checked_mul(1 << shift)).ok_or("it is a number of bytes; try 16K or 1M".into())
+}
+
+/// Every connection may make the server keep this much.
+fn head_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        size @ 256..=1_048_576 => Ok(size),
+        _ => Err("it is between 256 and 1M".into()),
+    }
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    let is_plain = !text.is_empty() && !text.contains(['/', '\0']) && text != "." && text != "..";
+    if is_plain { Ok(text.into()) } else { Err("it is the name of a file, without its folder".into()) }
+}
+
+fn field_value(text: &str) -> Result<String, String> {
+    check_field("Cache-Control", text).map(|()| text.into())
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it is a name, a colon, a value; try 'X-Frame-Options: DENY'")?;
+    let (name, value) = (name.to_string(), value.trim_matches([' ', '\t']).to_string());
+    check_field(&name, &value).map(|()| (name, value))
 }
 
 /// `bind` with a port: its own, or `port`. A bare IPv6 address gets its brackets.
@@ -71,6 +181,26 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        for (text, want) in [("0", 0), ("5", 5), ("16K", 16 << 10), ("1M", 1 << 20), ("3g", 3 << 30)] {
+            assert_eq!(size(text), Ok(want), "{text}");
+        }
+        for text in ["", "K", "-1", "+1", "1 K", "1KB", "1.5M", "99999999999G", "18446744073709551616"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert!(head_size("255").is_err() && head_size("256").is_ok());
+        assert!(head_size("1M").is_ok() && head_size("1025K").is_err());
+    }
+
+    #[test]
+    fn fields_are_fields() {
+        assert_eq!(field("X-Frame-Options: DENY "), Ok(("X-Frame-Options".into(), "DENY".into())));
+        for text in ["none", ": x", "a b: c", "a: b\nc: d", "Content-Length: 5", "date: now", "connection: close"] {
+            assert!(field(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod root;
 mod validators;
 
 pub use media_type::media_type;
-pub use path::{Resolved, resolve};
+pub use path::{DotNames, Resolved, resolve};
 pub use root::{Resolver, Root};
 pub use validators::Validators;
 
@@ -35,25 +35,44 @@ const READ_BYTES_MAX: u64 = 16 * 1024;
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
 
-/// The file that stands for its folder.
-const INDEX: &str = "index.html";
+/// How a folder is served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file that stands for its folder: a plain name.
+    pub index: String,
+    /// Whether names that begin with a dot are there.
+    pub dot_names: DotNames,
+    /// A GET that accepts HTML and finds no file gets the root's index with 200: for an app that routes by itself.
+    pub spa: bool,
+    /// The value of Cache-Control for files and 304.
+    pub cache_control: Option<String>,
+}
+
+impl Default for Options {
+    /// `index.html`; dot names hidden; `no-cache`, so that browsers ask again and get 304, never a stale page.
+    fn default() -> Options {
+        let (index, cache_control) = ("index.html".into(), Some("no-cache".into()));
+        Options { index, dot_names: DotNames::Hidden, spa: false, cache_control }
+    }
+}
 
 /// Serves the files beneath a folder.
 #[derive(Debug)]
 pub struct Files {
     root: Root,
+    options: Options,
 }
 
 impl Files {
     /// # Errors
     /// Where `directory` can't be opened, or is none.
-    pub fn new(directory: &Path) -> io::Result<Files> {
-        Ok(Files { root: Root::open(directory)? })
+    pub fn new(directory: &Path, options: Options) -> io::Result<Files> {
+        Ok(Files { root: Root::open(directory)?, options })
     }
 
     /// Files beneath a root that is open already.
     pub fn beneath(root: Root) -> Files {
-        Files { root }
+        Files { root, options: Options::default() }
     }
 
     /// How names are resolved.
@@ -63,13 +82,22 @@ impl Files {
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
         check_method(request.method())?;
-        let resolved = resolve(request.path())?;
+        let resolved = resolve(request.path(), self.options.dot_names)?;
+        match self.answer_with(request, &resolved) {
+            Err(Reject::NotFound) if self.options.spa && accepts_html(request) => {
+                self.answer_with(request, &resolve("/", self.options.dot_names)?)
+            }
+            answer => answer,
+        }
+    }
+
+    fn answer_with(&self, request: &Request<'_>, at: &Resolved) -> Result<Response, Reject> {
         for _ in 1..READ_TRIES {
-            if let Some(response) = self.try_answer(request, &resolved, Hurry::No)? {
+            if let Some(response) = self.try_answer(request, at, Hurry::No)? {
                 return Ok(response);
             }
         }
-        let response = self.try_answer(request, &resolved, Hurry::Yes)?;
+        let response = self.try_answer(request, at, Hurry::Yes)?;
         Ok(response.expect("in a hurry there is always an answer"))
     }
 
@@ -77,16 +105,67 @@ impl Files {
     fn try_answer(&self, request: &Request<'_>, at: &Resolved, hurry: Hurry) -> Result<Option<Response>, Reject> {
         let (file, metadata) = self.open(at)?;
         if !metadata.is_dir() {
-            return if at.is_directory { Err(Reject::NotFound) } else { respond(request, at, file, &metadata, hurry) };
+            return if at.is_directory {
+                Err(Reject::NotFound)
+            } else {
+                self.send(request, at, file, &metadata, hurry)
+            };
         }
         if !at.is_directory {
             return Ok(Some(redirect(at, request.query())));
         }
-        let index = at.join(INDEX);
+        let index = at.join(&self.options.index);
         match self.open(&index) {
-            Ok((file, metadata)) if metadata.is_file() => respond(request, &index, file, &metadata, hurry),
-            Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index.html")),
+            Ok((file, metadata)) if metadata.is_file() => self.send(request, &index, file, &metadata, hurry),
+            Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index")),
             Err(reject) => Err(reject),
+        }
+    }
+
+    /// Answers with a file that is open: 304, 206, 416 or 200, in this order of questions (RFC 9110 §13.2.2).
+    fn send(
+        &self,
+        request: &Request<'_>,
+        at: &Resolved,
+        file: File,
+        metadata: &Metadata,
+        hurry: Hurry,
+    ) -> Result<Option<Response>, Reject> {
+        if !metadata.is_file() {
+            return Err(Reject::NotFound); // A FIFO, a socket, a device.
+        }
+        let validators = Validators::of(metadata, request.now());
+        if validators.match_request(request) {
+            return Ok(Some(self.describe(Response::new(StatusCode::NOT_MODIFIED), &validators)));
+        }
+        let file = Arc::new(OpenFile::new(file, metadata));
+        let range = range(request, &validators, file.size())?;
+        let wanted = range.clone().unwrap_or(0..file.size());
+        let body = match request.method() {
+            &Method::GET if wanted.end - wanted.start <= READ_BYTES_MAX && hurry == Hurry::No => {
+                match read(&file, &wanted).map_err(|error| reject(&error))? {
+                    Some(bytes) => Body::Bytes(bytes),
+                    None => return Ok(None),
+                }
+            }
+            _ => Body::File(file.clone(), wanted),
+        };
+        let response = Response::new(StatusCode::OK).field("Content-Type", &media_type(&at.path));
+        let response = self.describe(response, &validators).field("Accept-Ranges", "bytes").with_body(body);
+        Ok(Some(match range {
+            None => response,
+            Some(Range { start, end }) => response
+                .with_status(StatusCode::PARTIAL_CONTENT)
+                .field("Content-Range", &format!("bytes {start}-{}/{}", end - 1, file.size())),
+        }))
+    }
+
+    /// The fields that a 304 has as the 200 would (RFC 9110 §15.4.5).
+    fn describe(&self, response: Response, validators: &Validators) -> Response {
+        let response = validators.add_to(response);
+        match &self.options.cache_control {
+            Some(value) => response.field("Cache-Control", value),
+            None => response,
         }
     }
 
@@ -146,41 +225,11 @@ fn redirect(at: &Resolved, query: Option<&str>) -> Response {
         .field("Location", &location)
 }
 
-/// Answers with a file that is open: 304, 206, 416 or 200, in this order of questions (RFC 9110 §13.2.2).
-fn respond(
-    request: &Request<'_>,
-    at: &Resolved,
-    file: File,
-    metadata: &Metadata,
-    hurry: Hurry,
-) -> Result<Option<Response>, Reject> {
-    if !metadata.is_file() {
-        return Err(Reject::NotFound); // A FIFO, a socket, a device.
-    }
-    let validators = Validators::of(metadata, request.now());
-    if validators.match_request(request) {
-        return Ok(Some(validators.add_to(Response::new(StatusCode::NOT_MODIFIED))));
-    }
-    let file = Arc::new(OpenFile::new(file, metadata));
-    let range = range(request, &validators, file.size())?;
-    let wanted = range.clone().unwrap_or(0..file.size());
-    let body = match request.method() {
-        &Method::GET if wanted.end - wanted.start <= READ_BYTES_MAX && hurry == Hurry::No => {
-            match read(&file, &wanted).map_err(|error| reject(&error))? {
-                Some(bytes) => Body::Bytes(bytes),
-                None => return Ok(None),
-            }
-        }
-        _ => Body::File(file.clone(), wanted),
-    };
-    let response = Response::new(StatusCode::OK).field("Content-Type", &media_type(&at.path));
-    let response = validators.add_to(response).field("Accept-Ranges", "bytes").with_body(body);
-    Ok(Some(match range {
-        None => response,
-        Some(Range { start, end }) => response
-            .with_status(StatusCode::PARTIAL_CONTENT)
-            .field("Content-Range", &format!("bytes {start}-{}/{}", end - 1, file.size())),
-    }))
+/// Whether the client names HTML among what it accepts (RFC 9110 §12.5.1): a browser that follows a link does, one that loads a script or
+/// a picture does not.
+fn accepts_html(request: &Request<'_>) -> bool {
+    let accepts = |value: &[u8]| String::from_utf8_lossy(value).to_ascii_lowercase().contains("text/html");
+    request.method() == Method::GET && request.fields().all("accept").any(accepts)
 }
 
 /// The range that is asked for, if one is (RFC 9110 §14.2: of GET only) and the file is still the one that it was asked of (§13.1.5).

@@ -11,6 +11,16 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The one dot name that is meant to be seen (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
 
+/// Whether names that begin with a dot are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DotNames {
+    /// As if they were not; but `.well-known` is.
+    #[default]
+    Hidden,
+    /// As all others.
+    Shown,
+}
+
 /// A name beneath the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
@@ -49,8 +59,8 @@ impl Resolved {
 ///
 /// # Errors
 /// 400 for what no path can be: a `%` without two digits, a NUL, a `..` past the top, `*`. 404 for what no file here can be called: names with an
-/// encoded slash, names that begin with a dot (but `.well-known`).
-pub fn resolve(path: &str) -> Result<Resolved, Reject> {
+/// encoded slash, and where they are hidden names that begin with a dot (but `.well-known`).
+pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
     if !path.starts_with('/') {
         return Err(Reject::BadRequest("the target is not a path"));
     }
@@ -69,7 +79,9 @@ pub fn resolve(path: &str) -> Result<Resolved, Reject> {
             }
             // An encoded slash is data, and no name has one. Dot names are hidden.
             name if name.contains(&b'/') => return Err(Reject::NotFound),
-            name if name[0] == b'.' && name != WELL_KNOWN => return Err(Reject::NotFound),
+            name if name[0] == b'.' && name != WELL_KNOWN && dot_names == DotNames::Hidden => {
+                return Err(Reject::NotFound);
+            }
             _ => segments.push(segment),
         }
     }
@@ -87,7 +99,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, want: &str, is_directory: bool) {
-        let resolved = resolve(path).unwrap_or_else(|reject| panic!("{path}: {reject:?}"));
+        let resolved = resolve(path, DotNames::Hidden).unwrap_or_else(|reject| panic!("{path}: {reject:?}"));
         assert_eq!((resolved.as_path().to_str().unwrap(), resolved.is_directory), (want, is_directory), "{path}");
     }
 
@@ -114,21 +126,24 @@ mod tests {
     #[test]
     fn what_is_no_name_here_is_refused() {
         for path in ["/..", "/../x", "/a/../../x", "/%2e%2e/x", "/.%2e/x", "*", "", "x"] {
-            assert!(matches!(resolve(path), Err(Reject::BadRequest(_))), "{path}");
+            assert!(matches!(resolve(path, DotNames::Hidden), Err(Reject::BadRequest(_))), "{path}");
         }
         for path in ["/%", "/%2", "/%zz", "/a%0", "/%00", "/a%00.html"] {
-            assert!(matches!(resolve(path), Err(Reject::BadRequest(_))), "{path}");
+            assert!(matches!(resolve(path, DotNames::Hidden), Err(Reject::BadRequest(_))), "{path}");
         }
         for path in ["/.git/config", "/a/.htaccess", "/a%2Fb", "/..%2Fx", "/...", "/%2egit", "/..\\..\\x"] {
-            assert_eq!(resolve(path), Err(Reject::NotFound), "{path}");
+            assert_eq!(resolve(path, DotNames::Hidden), Err(Reject::NotFound), "{path}");
         }
         check("/.well-known/acme", ".well-known/acme", false);
+        let shown = resolve("/.git/config", DotNames::Shown).unwrap();
+        assert_eq!(shown.as_path().to_str(), Some(".git/config"));
+        assert!(resolve("/.git/../../x", DotNames::Shown).is_err());
     }
 
     #[test]
     fn a_redirect_names_this_host() {
         for (path, want) in [("//evil", "/evil"), ("/a b/", "/a%20b"), ("/", ""), ("/%2f%2fevil", "")] {
-            let Ok(resolved) = resolve(path) else { continue };
+            let Ok(resolved) = resolve(path, DotNames::Hidden) else { continue };
             assert_eq!(resolved.to_url_path(), want, "{path}");
         }
     }

@@ -33,13 +33,25 @@ pub struct Listener(Rc<Shared>);
 struct Shared {
     service: Arc<dyn Service>,
     limits: Limits,
+    /// Rendered fields of every answer.
+    fields: Vec<u8>,
     date: RefCell<DateText>,
 }
 
 impl Listener {
     /// Connections that ask `service`.
     pub fn new(service: Arc<dyn Service>, limits: Limits) -> Listener {
-        Listener(Rc::new(Shared { service, limits, date: RefCell::default() }))
+        Listener::with_fields(service, limits, &[])
+    }
+
+    /// The same, with fields that every answer has.
+    ///
+    /// # Panics
+    /// Where [`check_field`](super::check_field) says no.
+    pub fn with_fields(service: Arc<dyn Service>, limits: Limits, fields: &[(String, String)]) -> Listener {
+        let carrier = Response::new(super::StatusCode::OK);
+        let carrier = fields.iter().fold(carrier, |carrier, (name, value)| carrier.field(name, value));
+        Listener(Rc::new(Shared { service, limits, fields: carrier.into_fields(), date: RefCell::default() }))
     }
 
     /// A connection with `peer`.
@@ -56,7 +68,8 @@ impl Accept for Listener {
     fn refusal(&mut self, now: Now) -> Vec<u8> {
         let mut out = Outbox::default();
         let mut date = self.0.date.borrow_mut();
-        let exchange = Exchange { method: None, version: Version::Http11, closes: true, date: date.at(now.wall) };
+        let (date, fields) = (date.at(now.wall), self.0.fields.as_slice());
+        let exchange = Exchange { method: None, version: Version::Http11, closes: true, date, fields };
         Response::from(Reject::Unavailable).render(&exchange, &mut out);
         match out.front() {
             Some(crate::protocol::Piece::Bytes(bytes)) => bytes.to_vec(),
@@ -346,7 +359,8 @@ impl Connection {
 
     fn write(&self, response: Response, method: Option<&Method>, version: Version, closes: bool, cx: &mut Context<'_>) {
         let mut date = self.shared.date.borrow_mut();
-        let exchange = Exchange { method, version, closes, date: date.at(cx.now.wall) };
+        let (date, fields) = (date.at(cx.now.wall), self.shared.fields.as_slice());
+        let exchange = Exchange { method, version, closes, date, fields };
         response.render(&exchange, cx.out());
     }
 

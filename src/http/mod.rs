@@ -29,7 +29,7 @@ pub use head::{Head, find_end, parse_head};
 pub use range::{RangeError, parse_range};
 pub use reject::Reject;
 pub use request::{Request, Target, Version};
-pub use response::{Body, Response};
+pub use response::{Body, Response, check_field};
 
 pub use ::http::{Method, StatusCode};
 

@@ -56,6 +56,23 @@ const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// Fields that a handler can't set: they frame the message, or tell its time.
 const FIELDS_OWNED: [&str; 5] = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
 
+/// Whether a response may be given such a field.
+///
+/// # Errors
+/// In words: the name is no token, the value none that a field can have, or the server itself sets the field (Connection, Content-Length,
+/// Date, Keep-Alive, Transfer-Encoding).
+pub fn check_field(name: &str, value: &str) -> Result<(), String> {
+    if !is_token(name.as_bytes()) {
+        Err(format!("{name:?} is no field name"))
+    } else if !is_field_content(value.as_bytes()) {
+        Err(format!("{value:?} can't be the value of {name}"))
+    } else if FIELDS_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name)) {
+        Err(format!("{name} is set by the server"))
+    } else {
+        Ok(())
+    }
+}
+
 impl Response {
     /// Without fields or body.
     pub fn new(status: StatusCode) -> Response {
@@ -93,12 +110,12 @@ impl Response {
     /// The same with one more field.
     ///
     /// # Panics
-    /// For a name that is no token, a value that no field can have, or a field that the server itself sets (Connection, Content-Length,
-    /// Date, Keep-Alive, Transfer-Encoding): a slip of the program, answered 500.
+    /// For a name that is no token, a value that no field can have, or a field that the server itself sets (see [`check_field`]): a slip of
+    /// the program, answered 500.
     pub fn field(mut self, name: &str, value: &str) -> Response {
-        assert!(is_token(name.as_bytes()), "{name:?} is no field name");
-        assert!(is_field_content(value.as_bytes()), "{value:?} can't be the value of {name}");
-        assert!(!FIELDS_OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name)), "{name} is set by the server");
+        if let Err(error) = check_field(name, value) {
+            panic!("{error}");
+        }
         for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             self.fields.extend_from_slice(part);
         }
@@ -113,6 +130,11 @@ impl Response {
     /// Whether the connection ends with it.
     pub(super) fn closes(&self) -> bool {
         self.closes
+    }
+
+    /// Its fields, rendered.
+    pub(super) fn into_fields(self) -> Vec<u8> {
+        self.fields
     }
 
     /// Its status.
@@ -144,6 +166,7 @@ impl Response {
             out.write(b"\r\n");
         }
         out.write(&self.fields);
+        out.write(exchange.fields);
         out.write(b"\r\n");
         // RFC 9110 §9.3.2: HEAD is GET less the body.
         if exchange.method != Some(&Method::HEAD) && has_content_length(self.status) {
@@ -167,6 +190,8 @@ pub(super) struct Exchange<'a> {
     /// This answer is the connection's last.
     pub(super) closes: bool,
     pub(super) date: &'a str,
+    /// Rendered fields of every answer.
+    pub(super) fields: &'a [u8],
 }
 
 /// RFC 9110 §8.6: not in 1xx and 204. A 304 could have it, but only that of the 200 which it stands for.

@@ -22,7 +22,7 @@ use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use tripoll::files::{Files, Resolver, Root};
+use tripoll::files::{DotNames, Files, Options, Resolver, Root};
 use tripoll::http::{Limits, Listener, format_date};
 use tripoll::poller::Strategy;
 use wire::Wire;
@@ -68,8 +68,19 @@ impl Site {
         path
     }
 
+    /// Without listings: a folder is its index or nothing.
     fn files(&self) -> Files {
-        Files::beneath(Root::open(&self.folder()).unwrap().with_resolver(self.resolver))
+        self.files_with(Options { lists: false, ..Options::default() })
+    }
+
+    fn files_with(&self, options: Options) -> Files {
+        Files::beneath(Root::open(&self.folder()).unwrap().with_resolver(self.resolver), options)
+    }
+
+    /// With listings.
+    #[track_caller]
+    fn list(&self, target: &str, fields: &str) -> Answer {
+        ask(self.files_with(Options::default()), "GET", target, fields, SystemTime::now())
     }
 
     #[track_caller]
@@ -400,7 +411,8 @@ fn magic_links_are_no_way_out() {
         for target in
             ["/root/etc/passwd", "/cwd/Cargo.toml", "/exe", "/fd/0", "/fd/1", "/root/", "/ns/net", "/map_files/"]
         {
-            let files = Files::beneath(Root::open(Path::new("/proc/self")).unwrap().with_resolver(resolver));
+            let root = Root::open(Path::new("/proc/self")).unwrap().with_resolver(resolver);
+            let files = Files::beneath(root, Options { lists: false, ..Options::default() });
             let answer = ask(files, "GET", target, "", SystemTime::now());
             assert!(matches!(answer.status, 403 | 404), "{target} by {resolver:?}: {}", answer.status);
         }
@@ -867,4 +879,114 @@ fn no_path_at_all_gets_out() {
             prop_assert!(location.starts_with('/') && !names_a_host, "{}", location);
         }
     });
+}
+
+/// The names, links and kinds of a listing.
+#[track_caller]
+fn listed(answer: &Answer) -> Vec<(String, String, String)> {
+    assert_eq!((answer.status, answer.field("Content-Type")), (200, Some("application/json")));
+    let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let text = |item: &serde_json::Value, key: &str| item[key].as_str().unwrap().to_string();
+    let items = list.as_array().unwrap().iter();
+    items.map(|item| (text(item, "name"), text(item, "href"), text(item, "type"))).collect()
+}
+
+#[test]
+fn a_folder_without_an_index_is_listed_folders_first() {
+    for resolver in RESOLVERS {
+        let site = Site::new(resolver);
+        for name in ["b.txt", "a.txt", "z/inner.txt", "y/index.html", "C.txt"] {
+            site.write(name, "1234");
+        }
+        let names = |answer: &Answer| listed(answer).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+        let want = ["y", "z", "C.txt", "a.txt", "b.txt"];
+        assert_eq!(names(&site.list("/?json", "")), want);
+        assert_eq!(names(&site.list("/", "Accept: application/json\r\n")), want);
+        assert_eq!(names(&site.list("/z/?json", "")), ["inner.txt"]);
+        assert_eq!(site.list("/y/?json", "").body, b"1234", "an index goes before a listing");
+        let page = site.list("/", "Accept: text/html\r\n");
+        assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"));
+        assert_eq!((page.field("Vary"), page.field("Cache-Control")), (Some("Accept"), Some("no-cache")));
+        let text = String::from_utf8(page.body).unwrap();
+        let places: Vec<_> = want.iter().map(|name| text.find(&format!(">{name}")).expect(name)).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert_eq!(site.get("/").status, 403, "with listings off");
+    }
+}
+
+/// Whatever names a folder has, each link of its listing leads to what it names.
+#[test]
+fn every_link_of_a_listing_is_served() {
+    for resolver in RESOLVERS {
+        let site = Site::new(resolver);
+        let names: [&[u8]; 13] = [
+            b"plain",
+            b"a b",
+            b"100%",
+            b"50%25",
+            b"q?x=y",
+            b"#hash",
+            b"back\\slash",
+            b"quo\"te'",
+            b"<b>&amp;",
+            b"javascript:alert(1)",
+            b"\xff\xfe",
+            "\u{e4}\u{2028}".as_bytes(),
+            b"{rows}{title}",
+        ];
+        for name in names {
+            site.write(OsStr::from_bytes(name), name);
+            site.write(OsStr::from_bytes(&[name, b"-folder/in"].concat()), "in");
+        }
+        let list = listed(&site.list("/?json", ""));
+        assert_eq!(list.len(), 2 * names.len());
+        for (name, href, kind) in list {
+            let target = href.strip_prefix('.').unwrap();
+            match kind.as_str() {
+                "file" => {
+                    let body = site.list(target, "").body;
+                    assert_eq!(String::from_utf8_lossy(&body), name, "{href}");
+                }
+                _ => assert_eq!(listed(&site.list(&format!("{target}?json"), ""))[0].0, "in", "{href}"),
+            }
+        }
+        let page = String::from_utf8(site.list("/", "").body).unwrap();
+        assert!(!page.contains("<b>") && !page.contains("href=\"javascript") && !page.contains("{rows}"), "{page}");
+        assert_eq!(page.matches("<tr data-name").count(), 2 * names.len());
+    }
+}
+
+#[test]
+fn what_would_not_be_served_is_not_listed() {
+    for resolver in RESOLVERS {
+        let site = Site::new(resolver);
+        site.write("seen.txt", "");
+        site.write(".hidden", "");
+        site.write(".well-known/x", "");
+        symlink("../secret.txt", site.path("out")).unwrap();
+        symlink("/etc", site.path("out-folder")).unwrap();
+        symlink("nowhere", site.path("dangling")).unwrap();
+        symlink("seen.txt", site.path("in")).unwrap();
+        let _socket = UnixListener::bind(site.path("socket")).unwrap();
+        let names = |files: Files| {
+            let answer = ask(files, "GET", "/?json", "", SystemTime::now());
+            listed(&answer).into_iter().map(|(name, ..)| name).collect::<Vec<_>>()
+        };
+        let links: &[&str] = if resolver == Resolver::Openat2 { &["in"] } else { &[] };
+        let want = [&[".well-known"][..], links, &["seen.txt"]].concat();
+        assert_eq!(names(site.files_with(Options::default())), want, "{resolver:?}");
+        let shown = names(site.files_with(Options { dot_names: DotNames::Shown, ..Options::default() }));
+        assert_eq!(shown, [&[".well-known", ".hidden"][..], links, &["seen.txt"]].concat(), "{resolver:?}");
+    }
+}
+
+#[test]
+fn a_listing_of_ten_thousand_is_one_page() {
+    let site = Site::new(Resolver::Openat2);
+    for n in 0..10_000 {
+        File::create(site.path(format!("file-{n:05}"))).unwrap();
+    }
+    let page = String::from_utf8(site.list("/", "").body).unwrap();
+    assert_eq!(page.matches("<tr data-name").count(), 10_000);
+    assert!(page.contains("0 folders, 10000 files, 0 B"));
 }

@@ -54,6 +54,7 @@ fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
         .files(files::Options {
             index: options.index.clone(),
             dot_names: if options.hidden { DotNames::Shown } else { DotNames::Hidden },
+            lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
         })

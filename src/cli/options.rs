@@ -63,6 +63,10 @@ pub struct Options {
     #[arg(env = "TRIPOLL_INDEX", hide_env = true)]
     pub index: String,
 
+    /// A folder without an index is 403, not listed
+    #[arg(long, help_heading = "Files", env = "TRIPOLL_NO_LIST", hide_env = true)]
+    pub no_list: bool,
+
     /// Serve names that begin with a dot
     #[arg(long, help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
     pub hidden: bool,

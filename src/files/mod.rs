@@ -8,6 +8,7 @@
 //!             dots resolved          beneath DIR       index, slash     304           206, 416
 //! ```
 
+mod listing;
 mod media_type;
 mod path;
 mod root;
@@ -22,6 +23,7 @@ use crate::http::{Body, Method, Reject, Request, Response, Service, StatusCode, 
 use crate::http::{RangeError, Reception};
 use crate::protocol::OpenFile;
 use crate::sys;
+use listing::Form;
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
@@ -42,6 +44,8 @@ pub struct Options {
     pub index: String,
     /// Whether names that begin with a dot are there.
     pub dot_names: DotNames,
+    /// Whether a folder without an index is listed; else it is 403.
+    pub lists: bool,
     /// A GET that accepts HTML and finds no file gets the root's index with 200: for an app that routes by itself.
     pub spa: bool,
     /// The value of Cache-Control for files and 304.
@@ -49,10 +53,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// `index.html`; dot names hidden; `no-cache`, so that browsers ask again and get 304, never a stale page.
+    /// `index.html`; listings on; dot names hidden; `no-cache`, so that browsers ask again and get 304, never a stale page.
     fn default() -> Options {
         let (index, cache_control) = ("index.html".into(), Some("no-cache".into()));
-        Options { index, dot_names: DotNames::Hidden, spa: false, cache_control }
+        Options { index, dot_names: DotNames::Hidden, lists: true, spa: false, cache_control }
     }
 }
 
@@ -67,12 +71,12 @@ impl Files {
     /// # Errors
     /// Where `directory` can't be opened, or is none.
     pub fn new(directory: &Path, options: Options) -> io::Result<Files> {
-        Ok(Files { root: Root::open(directory)?, options })
+        Ok(Files::beneath(Root::open(directory)?, options))
     }
 
     /// Files beneath a root that is open already.
-    pub fn beneath(root: Root) -> Files {
-        Files { root, options: Options::default() }
+    pub fn beneath(root: Root, options: Options) -> Files {
+        Files { root, options }
     }
 
     /// How names are resolved.
@@ -117,9 +121,22 @@ impl Files {
         let index = at.join(&self.options.index);
         match self.open(&index) {
             Ok((file, metadata)) if metadata.is_file() => self.send(request, &index, file, &metadata, hurry),
+            Ok(_) | Err(Reject::NotFound) if self.options.lists => self.list(request, at, &file).map(Some),
             Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index")),
             Err(reject) => Err(reject),
         }
+    }
+
+    /// As JSON to who asks for that, by `?json` or by Accept; else as a page.
+    fn list(&self, request: &Request<'_>, at: &Resolved, directory: &File) -> Result<Response, Reject> {
+        let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
+        let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
+        let listing = listing::list(&self.root, at, directory, self.options.dot_names, form);
+        let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
+        Ok(match &self.options.cache_control {
+            Some(value) => response.field("Cache-Control", value),
+            None => response,
+        })
     }
 
     /// Answers with a file that is open: 304, 206, 416 or 200, in this order of questions (RFC 9110 §13.2.2).

@@ -38,15 +38,15 @@ impl Resolved {
     }
 
     /// A file in this folder. `name` is a plain one.
-    pub(super) fn join(&self, name: &str) -> Resolved {
-        let path = [self.path.as_bytes(), b"/", name.as_bytes()].concat();
+    pub(super) fn join(&self, name: impl AsRef<OsStr>) -> Resolved {
+        let path = [self.path.as_bytes(), b"/", name.as_ref().as_bytes()].concat();
         Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
     }
 
     /// As the path of a URL: percent-encoded, with one slash in front and none behind.
     pub(super) fn to_url_path(&self) -> String {
         let segments = self.path.as_bytes().split(|byte| *byte == b'/').filter(|segment| *segment != b".");
-        segments.flat_map(|segment| ["/".to_string(), percent_encode(segment, ENCODED).to_string()]).collect()
+        segments.flat_map(|segment| ["/".to_string(), encode_segment(segment)]).collect()
     }
 
     /// As a path of the file system.
@@ -86,6 +86,16 @@ pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
         }
     }
     Resolved::new(&segments, is_directory)
+}
+
+/// Whether a name is one of those that are there only where [`DotNames::Shown`].
+pub(super) fn is_hidden(name: &[u8]) -> bool {
+    name.first() == Some(&b'.') && name != WELL_KNOWN
+}
+
+/// A name as a segment of a URL's path.
+pub(super) fn encode_segment(name: &[u8]) -> String {
+    percent_encode(name, ENCODED).to_string()
 }
 
 fn is_encoded_well(raw: &[u8]) -> bool {

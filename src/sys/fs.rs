@@ -59,6 +59,77 @@ pub fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, how: OpenHow) -> io:
     Ok(unsafe { File::from_raw_fd(fd as libc::c_int) })
 }
 
+/// What an entry of a directory is, links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum EntryKind {
+    File,
+    Folder,
+    Link,
+    Other,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone)]
+pub struct DirectoryEntry {
+    /// As it is on disk: any bytes but a slash and NUL.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes.
+    pub size: u64,
+    /// The last change of its content: seconds since 1970, 0 where that was before.
+    pub changed: u64,
+}
+
+/// readdir(3) and fstatat(2) of everything in `directory` but `.` and `..`; what vanishes meanwhile is left out.
+pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<Vec<DirectoryEntry>> {
+    // A stream of its own, from its own position at the beginning.
+    let stream_fd = open_component(directory, c".", OpenHow::Read)?;
+    // SAFETY: the descriptor is open and handed over: closedir below closes it.
+    let stream = unsafe { libc::fdopendir(std::os::fd::IntoRawFd::into_raw_fd(stream_fd)) };
+    if stream.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let mut entries = Vec::new();
+    let result = loop {
+        // SAFETY: errno is this thread's own; `stream` is open. The entry is valid until the next readdir, its name NUL-terminated.
+        let entry = unsafe {
+            *libc::__errno_location() = 0;
+            libc::readdir(stream)
+        };
+        if entry.is_null() {
+            let error = io::Error::last_os_error();
+            break if error.raw_os_error() == Some(0) { Ok(entries) } else { Err(error) };
+        }
+        // SAFETY: as above; what is needed is copied before the next readdir.
+        let name = unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) };
+        if name != c"." && name != c".." {
+            entries.extend(stat_entry(directory, name));
+        }
+    };
+    // SAFETY: it is open and used no more.
+    unsafe { libc::closedir(stream) };
+    result
+}
+
+/// fstatat(2) without following a link; `None` where it is gone, or not to be asked.
+fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> Option<DirectoryEntry> {
+    // SAFETY: stat is plain data for which all-zero is valid.
+    let mut stat: libc::stat64 = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` is NUL-terminated, `stat` is writable, and both outlive the call.
+    let result = unsafe { libc::fstatat64(directory.as_raw_fd(), name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW) };
+    cvt(result).ok()?;
+    let kind = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => EntryKind::File,
+        libc::S_IFDIR => EntryKind::Folder,
+        libc::S_IFLNK => EntryKind::Link,
+        _ => EntryKind::Other,
+    };
+    let (size, changed) = (stat.st_size.try_into().unwrap_or(0), stat.st_mtime.try_into().unwrap_or(0));
+    Some(DirectoryEntry { name: name.to_bytes().to_vec(), kind, size, changed })
+}
+
 /// openat(2) of one `name` (no slash) in `directory`, never through a symbolic link (ELOOP): a step of the walk that stands in for
 /// openat2 where there is none.
 pub fn open_component(directory: BorrowedFd<'_>, name: &CStr, how: OpenHow) -> io::Result<File> {

@@ -117,7 +117,7 @@ impl HttpServer {
         self
     }
 
-    /// Bounds of the loop. `connections_max` is lowered to what the descriptor limit leaves.
+    /// Bounds of the loop. `connections_max` is lowered to what the descriptor limit leaves, which is also its default.
     pub fn loop_limits(mut self, limits: reactor::Limits) -> HttpServer {
         self.loop_limits = limits;
         self

@@ -118,6 +118,16 @@ impl Timers {
         Some(self.base + Duration::from_nanos(at_ns))
     }
 
+    /// The slot that has been idle longest.
+    pub fn longest_idle(&self) -> Option<u32> {
+        let since = |list: &List| {
+            let after_ns = u64::try_from(list.after.as_nanos()).unwrap_or(u64::MAX);
+            self.nodes[list.front as usize].at_ns.saturating_sub(after_ns)
+        };
+        let idle = self.lists.iter().filter(|list| list.idle && list.front != NIL);
+        idle.min_by_key(|list| since(list)).map(|list| list.front)
+    }
+
     /// Takes one slot whose deadline is not after `now`.
     pub fn expire(&mut self, now: Instant) -> Option<u32> {
         let now_ns = self.nanos(now);
@@ -258,6 +268,21 @@ mod tests {
             timers.clear(leaves);
             let stay: Vec<u32> = (0..4).filter(|slot| *slot != leaves).collect();
             assert_eq!(all_expired(&mut timers, base + S), stay);
+        }
+    }
+
+    #[test]
+    fn who_is_idle_longest_is_known() {
+        let base = Instant::now();
+        let mut timers = Timers::new(base + S);
+        assert_eq!(timers.longest_idle(), None);
+        timers.set(0, Deadline::After(S), base + S);
+        timers.set(1, Deadline::Idle(9 * S), base + 3 * S);
+        timers.set(2, Deadline::Idle(5 * S), base + 2 * S);
+        timers.set(3, Deadline::Idle(5 * S), base + 4 * S);
+        for want in [Some(2), Some(1), Some(3), None] {
+            assert_eq!(timers.longest_idle(), want, "who waits for something is not idle");
+            want.into_iter().for_each(|slot| timers.clear(slot));
         }
     }
 

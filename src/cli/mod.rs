@@ -66,7 +66,11 @@ fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
             body_timeout: options.body_timeout,
             ..http::Limits::default()
         })
-        .loop_limits(reactor::Limits { send_timeout: options.send_timeout, ..reactor::Limits::default() });
+        .loop_limits(reactor::Limits {
+            send_timeout: options.send_timeout,
+            connections_max: options.connections_max.map_or(usize::MAX, |connections| connections as usize),
+            ..reactor::Limits::default()
+        });
     for (name, value) in &options.header {
         server = server.field(name, value);
     }

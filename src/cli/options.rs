@@ -115,6 +115,12 @@ pub struct Options {
     #[arg(env = "TRIPOLL_SEND_TIMEOUT", hide_env = true)]
     pub send_timeout: Duration,
 
+    /// Connections at a time [default: what the descriptor limit leaves]; past it the one idle longest gives way,
+    /// and where none is idle the newest is told 503
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_CONNECTIONS_MAX", hide_env = true)]
+    pub connections_max: Option<u32>,
+
     /// After SIGTERM or SIGINT: how long what is in flight may take to finish
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]

@@ -42,7 +42,8 @@ const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Limits {
     /// Connections taken from a listener in one turn. One: a call that says EAGAIN costs more than the wait that says "there are more".
     pub accepts_per_turn_max: usize,
-    /// Connections at a time; past it new ones wait in the listener's backlog. Below the descriptor limit by what else needs descriptors.
+    /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
+    /// Below the descriptor limit by what else needs descriptors.
     pub connections_max: usize,
     /// Bytes taken from a connection in one turn, and the size of the one buffer they are received into.
     pub receive_bytes_per_turn_max: usize,
@@ -75,6 +76,8 @@ pub enum Notice {
     CannotAccept(io::Error),
     /// A client was turned away, since its descriptor could not be watched.
     CannotWatch(io::Error),
+    /// Clients were turned away, since [`Limits::connections_max`] are open and none of them is idle.
+    Full,
     /// A protocol panicked; its connection was closed.
     ProtocolPanicked,
 }
@@ -84,6 +87,9 @@ impl fmt::Display for Notice {
         match self {
             Notice::CannotAccept(error) => write!(f, "cannot accept connections for now: {error}"),
             Notice::CannotWatch(error) => write!(f, "a client was turned away: {error}"),
+            Notice::Full => {
+                f.write_str("clients are turned away: as many connections as may be are open, and none is idle")
+            }
             Notice::ProtocolPanicked => f.write_str("a connection was closed: its protocol panicked"),
         }
     }
@@ -388,16 +394,14 @@ impl<K: Kernel> Reactor<K> {
 
     /// Whether there may be another.
     fn accept_one(&mut self, token: Token) -> bool {
-        let is_full = self.counters.open >= self.limits.connections_max;
         let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return false };
-        if is_full {
-            self.rest_listener(token);
-            return false;
-        }
         match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
             Accepted::Connection(socket, peer) => {
                 let protocol = listener.accept.protocol(peer);
-                if let Err((error, socket)) = self.open(socket, protocol, true) {
+                if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
+                    self.refuse(token, socket);
+                    self.notice(Notice::Full);
+                } else if let Err((error, socket)) = self.open(socket, protocol, true) {
                     self.refuse(token, socket);
                     self.notice(Notice::CannotWatch(error));
                 }
@@ -408,12 +412,21 @@ impl<K: Kernel> Reactor<K> {
                 false
             }
             Accepted::Lost => true,
+            // Who waits is there in the next turn too.
+            Accepted::Unable(_) if self.evict_idle() => false,
             Accepted::Unable(error) => {
                 self.rest_listener(token);
                 self.notice(Notice::CannotAccept(error));
                 false
             }
         }
+    }
+
+    /// Closes the connection that has been idle longest. Whether there was one.
+    fn evict_idle(&mut self) -> bool {
+        let Some(token) = self.timers.longest_idle().and_then(|slot| self.slots.token(slot)) else { return false };
+        self.close(token);
+        true
     }
 
     /// Gives a connection its slot and its first cue. An error comes with the socket, unwatched.

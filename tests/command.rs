@@ -334,11 +334,11 @@ fn each_option_does_what_it_says() {
     check(&["--index", "home.htm"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "home");
     check(&[], "GET /.dot HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
     check(&["--hidden"], "GET /.dot HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "dot");
-    check(&[], &format!("GET /app/7 HTTP/1.1\n{html}"), 404, "none none", "404");
+    check(&[], &format!("GET /app/7 HTTP/1.1\n{html}"), 404, "none none", "<!DOCTYPE html>");
     check(&["--spa"], &format!("GET /app/7 HTTP/1.1\n{html}"), 200, "no-cache none", "index");
     check(&["--spa"], &format!("GET /a.txt HTTP/1.1\n{html}"), 200, "no-cache none", "content");
     check(&["--spa"], "GET /app.js HTTP/1.1\nHost: h\nAccept: */*\n\n", 404, "none none", "404");
-    check(&["--spa"], &format!("DELETE /app/7 HTTP/1.1\n{html}"), 405, "none none", "405");
+    check(&["--spa"], &format!("DELETE /app/7 HTTP/1.1\n{html}"), 405, "none none", "<!DOCTYPE html>");
     check(&["--cache-control", "max-age=60"], "GET / HTTP/1.1\nHost: h\n\n", 200, "max-age=60 none", "index");
     let not_modified = "GET / HTTP/1.1\nHost: h\nIf-None-Match: *\n\n";
     check(&["--cache-control", "max-age=60"], not_modified, 304, "max-age=60 none", "");

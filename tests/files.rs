@@ -990,3 +990,46 @@ fn a_listing_of_ten_thousand_is_one_page() {
     assert_eq!(page.matches("<tr data-name").count(), 10_000);
     assert!(page.contains("0 folders, 10000 files, 0 B"));
 }
+
+#[test]
+fn an_error_is_a_page_to_who_accepts_html_and_text_to_others() {
+    let site = Site::new(Resolver::Openat2);
+    let cases = [
+        ("/none", "", "text/plain; charset=utf-8", "404 Not Found\n"),
+        ("/none", "Accept: */*\r\n", "text/plain; charset=utf-8", "404 Not Found\n"),
+        ("/none", "Accept: text/HTML, */*;q=0.1\r\n", "text/html; charset=utf-8", "<h1>404 Not Found</h1>"),
+        ("/..", "Accept: text/html\r\n", "text/html; charset=utf-8", "<h1>400 Bad Request</h1>"),
+    ];
+    for (target, fields, content_type, want) in cases {
+        let answer = site.ask("GET", target, fields);
+        assert_eq!(
+            (answer.field("Content-Type"), answer.field("Vary")),
+            (Some(content_type), Some("Accept")),
+            "{target}"
+        );
+        let body = String::from_utf8(answer.body).unwrap();
+        assert!(body.contains(want), "{target}: {body}");
+    }
+    let evil = site.ask("GET", "/%3Cscript%3E'\\", "Accept: text/html\r\n");
+    let body = String::from_utf8(evil.body).unwrap();
+    assert!(!body.contains("script") && !body.contains("{reason}"), "nothing of the request is in it: {body}");
+}
+
+#[test]
+fn a_folder_may_have_its_own_page_for_what_is_not_there() {
+    for resolver in RESOLVERS {
+        let site = Site::new(resolver);
+        site.write("404.html", "<p>ours");
+        for (method, body) in [("GET", "<p>ours"), ("HEAD", "")] {
+            let answer = site.ask(method, "/none/at/all", "");
+            assert_eq!((answer.status, answer.field("Content-Type")), (404, Some("text/html; charset=utf-8")));
+            assert_eq!((answer.field("Content-Length"), answer.field("ETag")), (Some("7"), None));
+            assert_eq!(answer.body, body.as_bytes());
+        }
+        assert_eq!(site.get("/404.html").status, 200, "asked for by name it is a file");
+        assert_eq!(site.get("/..").status, 400, "only of what is not there");
+        fs::remove_file(site.path("404.html")).unwrap();
+        symlink("../secret.txt", site.path("404.html")).unwrap();
+        assert_eq!(site.get("/none").body, b"404 Not Found\n", "and never from outside");
+    }
+}

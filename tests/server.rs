@@ -27,7 +27,8 @@ on_every_backend! {
     a_slow_client_keeps_nobody_waiting,
     garbage_harms_nobody_else,
     a_client_that_does_not_read_keeps_nobody_waiting,
-    a_full_server_serves_the_next_when_one_leaves,
+    a_full_server_lets_who_is_idle_longest_give_way,
+    a_full_server_of_which_nobody_is_idle_refuses_the_newest,
     a_panic_is_no_end,
 }
 
@@ -113,7 +114,7 @@ fn addresses_are_known_before_it_runs(strategy: Strategy) {
     let (addresses, handle, mut early) = told.recv().unwrap();
     assert_eq!(addresses.len(), 2);
     assert!(addresses[0].port() != 0 && addresses[1].port() != 0 && addresses[0] != addresses[1]);
-    assert_eq!(early.answer(false).status, 403);
+    assert_eq!(early.answer(false).status, 200);
     for address in addresses {
         let mut client = Client::new(address);
         client.send("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -388,15 +389,40 @@ fn a_client_that_does_not_read_keeps_nobody_waiting(strategy: Strategy) {
     assert_eq!(lazy.rest(true), b"");
 }
 
-fn a_full_server_serves_the_next_when_one_leaves(strategy: Strategy) {
+fn a_full_server_lets_who_is_idle_longest_give_way(strategy: Strategy) {
     let running = Running::new(strategy, |server| {
         server.loop_limits(reactor::Limits { connections_max: 2, ..reactor::Limits::default() })
     });
-    let mut clients: Vec<_> = (0..6).map(|_| running.client()).collect();
-    clients.iter_mut().for_each(|client| client.send(GET));
-    for mut client in clients {
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = running.client();
+        client.send(GET);
+        assert_eq!(client.answer(false).body, b"hello");
+        clients.push(client);
+    }
+    let mut stay = clients.split_off(4);
+    for client in clients {
+        assert_eq!(client.rest(false), b"", "closed without a word");
+    }
+    for client in &mut stay {
+        client.send(GET);
         assert_eq!(client.answer(false).body, b"hello");
     }
+}
+
+fn a_full_server_of_which_nobody_is_idle_refuses_the_newest(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server.loop_limits(reactor::Limits { connections_max: 1, ..reactor::Limits::default() })
+    });
+    // From accept to its first answer a connection is not idle.
+    let mut busy = running.client();
+    busy.send(&GET[..10]);
+    let mut refused = running.client();
+    let answer = refused.answer(false);
+    assert_eq!((answer.status, answer.field("Connection")), (503, Some("close")));
+    assert_eq!(refused.rest(false), b"");
+    busy.send(&GET[10..]);
+    assert_eq!(busy.answer(false).body, b"hello");
 }
 
 fn a_panic_is_no_end(strategy: Strategy) {

@@ -37,6 +37,12 @@ const READ_BYTES_MAX: u64 = 16 * 1024;
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
 
+/// The folder's own page for what is not there.
+const NOT_FOUND: &str = "/404.html";
+
+/// Pages past this are not read into memory.
+const PAGE_BYTES_MAX: u64 = 256 * 1024;
+
 /// How a folder is served.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -86,12 +92,31 @@ impl Files {
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
         check_method(request.method())?;
-        let resolved = resolve(request.path(), self.options.dot_names)?;
-        match self.answer_with(request, &resolved) {
-            Err(Reject::NotFound) if self.options.spa && accepts_html(request) => {
+        let is_get = request.method() == Method::GET;
+        let answer = resolve(request.path(), self.options.dot_names).and_then(|at| self.answer_with(request, &at));
+        match answer {
+            Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
                 self.answer_with(request, &resolve("/", self.options.dot_names)?)
             }
+            Err(Reject::NotFound) => self.not_found(),
             answer => answer,
+        }
+    }
+
+    /// 404 with the folder's own page, where it has one that is small enough to be read at once.
+    fn not_found(&self) -> Result<Response, Reject> {
+        let own = resolve(NOT_FOUND, DotNames::Hidden).and_then(|at| self.open(&at));
+        let Ok((file, metadata)) = own else { return Err(Reject::NotFound) };
+        if !metadata.is_file() || metadata.len() > PAGE_BYTES_MAX {
+            return Err(Reject::NotFound);
+        }
+        let file = OpenFile::new(file, &metadata);
+        match read(&file, &(0..metadata.len())) {
+            Ok(Some(page)) => {
+                let content_type = media_type(&resolve(NOT_FOUND, DotNames::Hidden)?.path);
+                Ok(Response::bytes(&content_type, page).with_status(StatusCode::NOT_FOUND))
+            }
+            Ok(None) | Err(_) => Err(Reject::NotFound), // It is being rewritten just now.
         }
     }
 
@@ -240,13 +265,6 @@ fn redirect(at: &Resolved, query: Option<&str>) -> Response {
     Response::text("301 Moved Permanently: a folder's address ends in a slash\n")
         .with_status(StatusCode::MOVED_PERMANENTLY)
         .field("Location", &location)
-}
-
-/// Whether the client names HTML among what it accepts (RFC 9110 §12.5.1): a browser that follows a link does, one that loads a script or
-/// a picture does not.
-fn accepts_html(request: &Request<'_>) -> bool {
-    let accepts = |value: &[u8]| String::from_utf8_lossy(value).to_ascii_lowercase().contains("text/html");
-    request.method() == Method::GET && request.fields().all("accept").any(accepts)
 }
 
 /// The range that is asked for, if one is (RFC 9110 §14.2: of GET only) and the file is still the one that it was asked of (§13.1.5).

@@ -92,16 +92,16 @@ impl Reject {
 }
 
 impl From<Reject> for Response {
-    /// A line of text that says what the status says, and why where that helps. Nothing of the request is in it.
+    /// A line of text that says what the status says, and why where that helps. Nothing of the request is in it. A client that accepts
+    /// HTML is sent a small page that says the same.
     fn from(reject: Reject) -> Response {
         let (status, reason) = reject.parts();
-        let mut text = format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or("Error"));
-        if !reason.is_empty() {
-            text.push_str(": ");
-            text.push_str(reason);
-        }
-        text.push('\n');
-        let response = Response::text(text).with_status(status).with_closes(!reject.connection_lives());
+        let text = match reason {
+            "" => format!("{status}\n"),
+            reason => format!("{status}: {reason}\n"),
+        };
+        let response = Response::text(text).with_status(status);
+        let response = response.into_error(reason, !reject.connection_lives());
         match reject {
             Reject::MethodNotAllowed { allow } => response.field("Allow", &allow),
             Reject::RangeNotSatisfiable { size } => response.field("Content-Range", &format!("bytes */{size}")),

@@ -78,6 +78,13 @@ impl<'a> Request<'a> {
         self.now
     }
 
+    /// Whether the client names HTML among what it accepts (RFC 9110 §12.5.1): a browser that follows a link does; one that loads a script or
+    /// a picture, and curl, do not.
+    pub fn accepts_html(&self) -> bool {
+        let accepts = |value: &[u8]| String::from_utf8_lossy(value).to_ascii_lowercase().contains("text/html");
+        self.fields.all("accept").any(accepts)
+    }
+
     /// What stands in the path where the route has `{name}`, percent-decoded; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 //! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
 
 use super::fields::{is_field_content, is_token};
-use super::{Method, StatusCode, Version};
+use super::{Method, Request, StatusCode, Version};
 use crate::protocol::{Chunk, OpenFile, Outbox};
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Response {
     body: Body,
     /// The connection does not outlive it.
     closes: bool,
+    /// It is the text of an error, which a client that accepts HTML gets as a page: with this reason.
+    error: Option<&'static str>,
 }
 
 /// Bodies up to this are copied behind the head, so that one send takes both; larger ones are queued as they are.
@@ -73,10 +75,16 @@ pub fn check_field(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// What [`Response::text`] begins with.
+const TEXT_TYPE_LINE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+
+/// The page of an error: plain and small.
+const PAGE: &str = include_str!("error.html");
+
 impl Response {
     /// Without fields or body.
     pub fn new(status: StatusCode) -> Response {
-        Response { status, fields: Vec::new(), body: Body::Empty, closes: false }
+        Response { status, fields: Vec::new(), body: Body::Empty, closes: false, error: None }
     }
 
     /// 200 with text.
@@ -104,7 +112,7 @@ impl Response {
 
     /// The same with another body.
     pub fn with_body(self, body: Body) -> Response {
-        Response { body, ..self }
+        Response { body, error: None, ..self }
     }
 
     /// The same with one more field.
@@ -122,9 +130,22 @@ impl Response {
         self
     }
 
-    /// The same, as its connection's last or not.
-    pub(super) fn with_closes(self, closes: bool) -> Response {
-        Response { closes, ..self }
+    /// The same, as an error that may end its connection.
+    pub(super) fn into_error(self, reason: &'static str, closes: bool) -> Response {
+        Response { error: Some(reason), closes, ..self }
+    }
+
+    /// As it is for the client that asked: an error is a page where that is accepted (RFC 9110 §12.1).
+    pub(super) fn negotiate(mut self, request: &Request<'_>) -> Response {
+        let Some(reason) = self.error.take() else { return self };
+        if !request.accepts_html() {
+            return self.field("Vary", "Accept");
+        }
+        // Both texts are ours, so nothing is to be escaped.
+        let page = PAGE.replace("{status}", &self.status.to_string()).replace("{reason}", reason);
+        let others = self.fields.strip_prefix(TEXT_TYPE_LINE).expect("an error is text first").to_vec();
+        let page = Response { fields: others, body: Body::Bytes(page.into_bytes()), ..self };
+        page.field("Content-Type", "text/html; charset=utf-8").field("Vary", "Accept")
     }
 
     /// Whether the connection ends with it.

@@ -26,6 +26,7 @@ use remote::Remote;
 use slab::Slab;
 use std::fmt;
 use std::io;
+use std::mem::Discriminant;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -124,7 +125,8 @@ pub struct Reactor<K: Kernel = Linux> {
     counters: Counters,
     descent: Descent,
     on_notice: Box<dyn FnMut(&Notice)>,
-    notice_not_before: Option<Instant>,
+    /// When each kind of trouble was told last.
+    told: Vec<(Discriminant<Notice>, Instant)>,
     /// Listeners that rest until a connection ends.
     resting: Vec<Token>,
     /// What every receive is received into.
@@ -237,7 +239,7 @@ impl<K: Kernel> Reactor<K> {
             counters: Counters::default(),
             descent: Descent::Up,
             on_notice: Box::new(|_| ()),
-            notice_not_before: None,
+            told: Vec::new(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
             outbox: Outbox::default(),
@@ -257,7 +259,11 @@ impl<K: Kernel> Reactor<K> {
         let listener = Listener { socket: socket.into(), accept: Box::new(accept), rests: false };
         let token = self.slots.insert(Source::Listener(Box::new(listener)));
         let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
-        self.poller.add(listener.socket.as_fd(), token, Interest::READ)
+        let added = self.poller.add(listener.socket.as_fd(), token, Interest::READ);
+        if added.is_err() {
+            self.slots.remove(token); // Whoever has a slot is watched.
+        }
+        added
     }
 
     /// Speaks `protocol` on `socket`, a connected, non-blocking stream socket. It is the loop's own: it counts as no client's connection,
@@ -664,8 +670,10 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn notice(&mut self, notice: Notice) {
-        if self.notice_not_before.is_none_or(|at| at <= self.now.monotonic) {
-            self.notice_not_before = Some(self.now.monotonic + NOTICE_INTERVAL);
+        let (kind, now) = (std::mem::discriminant(&notice), self.now.monotonic);
+        self.told.retain(|(_, at)| now < *at + NOTICE_INTERVAL);
+        if self.told.iter().all(|(told, _)| *told != kind) {
+            self.told.push((kind, now));
             (self.on_notice)(&notice);
         }
     }

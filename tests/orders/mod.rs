@@ -1,11 +1,12 @@
-//! A protocol for tests: each line is one order, or several with `;` between, and a diary says what happened in which order.
+//! A protocol for tests: each line is one order, or several with `;` between, and a diary says what happened in
+//! which order.
 
 #![allow(dead_code)] // Each test crate uses its part.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Waker;
 use std::time::Duration;
 use tripoll::protocol::{
@@ -153,7 +154,14 @@ impl Protocol for Orders {
     }
 }
 
-/// Bytes that tell their place: one lost, doubled or moved is seen.
+/// Bytes that tell their place: some lost, doubled or moved are seen. Made of copies of one block, since many tests
+/// want millions.
 pub fn pattern(length: usize) -> Vec<u8> {
-    (0..length.div_ceil(4) as u32).flat_map(|at| at.wrapping_mul(0x9e37_79b1).to_be_bytes()).take(length).collect()
+    static BLOCK: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..16_411u32).flat_map(|at| at.wrapping_mul(0x9e37_79b1).to_be_bytes()).collect());
+    let mut all = Vec::with_capacity(length);
+    while all.len() < length {
+        all.extend_from_slice(&BLOCK[..BLOCK.len().min(length - all.len())]);
+    }
+    all
 }

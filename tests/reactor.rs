@@ -986,9 +986,13 @@ fn a_loop_that_goes_down_is_patient_first(strategy: Strategy) {
     assert_eq!(count(&told), 0);
     by_hand.move_clock(Duration::from_nanos(1));
     assert_eq!(count(&told), 1, "nothing more");
+    by_hand.reactor.handle().shut_down(GoDown { grace: Duration::MAX, patience: Duration::MAX });
+    by_hand.settle();
+    by_hand.move_clock(2 * MINUTE);
+    assert_eq!(count(&told), 0, "asked again it awaits the new times");
     by_hand.reactor.handle().shut_down(NO_PATIENCE);
     by_hand.settle();
-    assert_eq!(count(&told), 1, "asked again it does not begin anew");
+    assert_eq!(count(&told), 1, "and does not begin anew");
 }
 
 /// A client past `--select-limit` is told, once, and the others go on.

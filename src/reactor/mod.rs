@@ -12,19 +12,23 @@
 //!   └─ 7 release the slots of closed connections
 //! ```
 
+mod accepting;
+mod descent;
+mod limits;
 mod remote;
 mod slab;
 
+pub use limits::{Counters, Limits, Notice};
 pub use remote::{Handle, Shutdown};
 
-use crate::poller::{self, Direction, Event, Interest, Poller, Strategy, Token};
+use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
-use crate::sys::{Calls, Kernel, Linux};
+use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
-use crate::transport::{self, Accepted, Flushed, Received};
+use crate::transport::{self, Flushed, Received};
+use descent::Descent;
 use remote::Remote;
 use slab::Slab;
-use std::fmt;
 use std::io;
 use std::mem::Discriminant;
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,86 +36,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a listener that could not accept rests before it tries again, in case no connection of ours ends before.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
 /// The same trouble is told again no earlier than this.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The bounds of a loop.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Connections taken from a listener in one turn. One: a call that says EAGAIN costs more than the wait that says "there are more".
-    pub accepts_per_turn_max: usize,
-    /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
-    /// Below the descriptor limit by what else needs descriptors.
-    pub connections_max: usize,
-    /// Bytes taken from a connection in one turn, and the size of the one buffer they are received into.
-    pub receive_bytes_per_turn_max: usize,
-    /// Bytes sent to a connection in one turn, so that a large transfer does not keep others waiting.
-    pub send_bytes_per_turn_max: u64,
-    /// How long a peer may take not a single byte of what waits for it.
-    pub send_timeout: Duration,
-    /// How long a connection that is finished waits for the peer to close too. Closing with input unread resets the connection, which
-    /// can destroy the last answer on its way.
-    pub linger_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            accepts_per_turn_max: 1,
-            connections_max: usize::MAX,
-            receive_bytes_per_turn_max: 64 * 1024,
-            send_bytes_per_turn_max: 1024 * 1024,
-            send_timeout: Duration::from_secs(30),
-            linger_timeout: Duration::from_secs(2),
-        }
-    }
-}
-
-/// What whoever runs a loop should know of.
-#[derive(Debug)]
-pub enum Notice {
-    /// No connection can be accepted for now; those that are open go on.
-    CannotAccept(io::Error),
-    /// A client was turned away, since its descriptor could not be watched.
-    CannotWatch(io::Error),
-    /// Clients were turned away, since [`Limits::connections_max`] are open and none of them is idle.
-    Full,
-    /// A protocol panicked; its connection was closed.
-    ProtocolPanicked,
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Notice::CannotAccept(error) => write!(f, "cannot accept connections for now: {error}"),
-            Notice::CannotWatch(error) => write!(f, "a client was turned away: {error}"),
-            Notice::Full => {
-                f.write_str("clients are turned away: as many connections as may be are open, and none is idle")
-            }
-            Notice::ProtocolPanicked => f.write_str("a connection was closed: its protocol panicked"),
-        }
-    }
-}
-
-/// What a loop has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Turns of the loop.
-    pub turns: u64,
-    /// Connections that listeners opened.
-    pub opened: u64,
-    /// Connections of listeners that are open.
-    pub open: usize,
-    /// Protocols that panicked.
-    pub panics: u64,
-    /// What waiting cost.
-    pub poller: poller::Counters,
-    /// The system calls of the sockets.
-    pub calls: Calls,
-}
 
 /// One thread's loop over listeners and connections.
 pub struct Reactor<K: Kernel = Linux> {
@@ -138,30 +64,6 @@ pub struct Reactor<K: Kernel = Linux> {
     accepting: Vec<Token>,
     woken: Vec<Token>,
     expired: Vec<u32>,
-}
-
-/// How far the loop has gone down.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Descent {
-    /// Not at all.
-    Up,
-    /// Nobody is accepted; connections may begin one thing more.
-    Patient { until: Instant, end: Instant },
-    /// What is in flight is finished.
-    Finishing { end: Instant },
-    /// That is all.
-    Down,
-}
-
-impl Descent {
-    /// When it goes on by itself.
-    fn next(self) -> Option<Instant> {
-        match self {
-            Descent::Up | Descent::Down => None,
-            Descent::Patient { until, end } => Some(until.min(end)),
-            Descent::Finishing { end } => Some(end),
-        }
-    }
 }
 
 /// Whoever has events.
@@ -386,112 +288,6 @@ impl<K: Kernel> Reactor<K> {
         self.woken = woken;
     }
 
-    fn accept(&mut self) {
-        let mut accepting = std::mem::take(&mut self.accepting);
-        for token in accepting.drain(..) {
-            for _ in 0..self.limits.accepts_per_turn_max {
-                if !self.accept_one(token) {
-                    break;
-                }
-            }
-        }
-        self.accepting = accepting;
-    }
-
-    /// Whether there may be another.
-    fn accept_one(&mut self, token: Token) -> bool {
-        let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return false };
-        match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
-            Accepted::Connection(socket, peer) => {
-                let protocol = listener.accept.protocol(peer);
-                if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
-                    self.refuse(token, socket);
-                    self.notice(Notice::Full);
-                } else if let Err((error, socket)) = self.open(socket, protocol, true) {
-                    self.refuse(token, socket);
-                    self.notice(Notice::CannotWatch(error));
-                }
-                true
-            }
-            Accepted::Nothing => {
-                self.poller.exhausted(listener.socket.as_fd(), Direction::Read);
-                false
-            }
-            Accepted::Lost => true,
-            // Who waits is there in the next turn too.
-            Accepted::Unable(_) if self.evict_idle() => false,
-            Accepted::Unable(error) => {
-                self.rest_listener(token);
-                self.notice(Notice::CannotAccept(error));
-                false
-            }
-        }
-    }
-
-    /// Closes the connection that has been idle longest. Whether there was one.
-    fn evict_idle(&mut self) -> bool {
-        let Some(token) = self.timers.longest_idle().and_then(|slot| self.slots.token(slot)) else { return false };
-        self.close(token);
-        true
-    }
-
-    /// Gives a connection its slot and its first cue. An error comes with the socket, unwatched.
-    fn open(
-        &mut self,
-        socket: OwnedFd,
-        protocol: Box<dyn Protocol>,
-        is_accepted: bool,
-    ) -> Result<(), (io::Error, OwnedFd)> {
-        let (link, interest) = (Link::new(protocol), Interest::READ);
-        let connection = Connection { socket, link, sending: None, interest, stage: Stage::Serving, is_accepted };
-        let token = self.slots.insert(Source::Connection(connection));
-        let Some(Source::Connection(connection)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
-        if let Err(error) = self.poller.add(connection.socket.as_fd(), token, interest) {
-            let Some(Source::Connection(connection)) = self.slots.remove(token) else { unreachable!("it is there") };
-            return Err((error, connection.socket));
-        }
-        self.counters.opened += u64::from(is_accepted);
-        self.counters.open += usize::from(is_accepted);
-        self.touch(token, |link, driver| link.cue(Cue::Opened, driver));
-        Ok(())
-    }
-
-    /// Tells a client that it can't be served: one send, then its request is read away so that closing does not reset the answer.
-    fn refuse(&mut self, listener: Token, socket: OwnedFd) {
-        let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { return };
-        let refusal = listener.accept.refusal(self.now);
-        if !refusal.is_empty() {
-            // Whether it arrives is the client's luck: it gets this one chance and no place in the loop.
-            let _ = self.kernel.send(socket.as_fd(), &refusal, true);
-            let _ = self.kernel.shutdown_write(socket.as_fd());
-            let _ = transport::receive(&mut self.kernel, socket.as_fd(), &mut self.input);
-        }
-    }
-
-    /// Stops listening until a connection ends, or for [`ACCEPT_RETRY`]: readable for ever, the listener would make the loop spin.
-    fn rest_listener(&mut self, token: Token) {
-        let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return };
-        let narrowed = self.poller.modify(listener.socket.as_fd(), token, Interest::NONE);
-        debug_assert!(narrowed.is_ok(), "a listener is watched and narrowing needs no memory: {narrowed:?}");
-        if !std::mem::replace(&mut listener.rests, true) {
-            self.resting.push(token);
-        }
-        self.timers.set(token.index, Deadline::After(ACCEPT_RETRY), self.now.monotonic);
-    }
-
-    fn resume_listener(&mut self, token: Token) {
-        let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return };
-        if listener.rests {
-            match self.poller.modify(listener.socket.as_fd(), token, Interest::READ) {
-                Ok(()) => {
-                    listener.rests = false;
-                    self.resting.retain(|resting| *resting != token);
-                }
-                Err(_) => self.timers.set(token.index, Deadline::After(ACCEPT_RETRY), self.now.monotonic),
-            }
-        }
-    }
-
     fn cue_expired(&mut self) {
         let mut expired = std::mem::take(&mut self.expired);
         expired.extend(std::iter::from_fn(|| self.timers.expire(self.now.monotonic)));
@@ -509,40 +305,6 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         self.expired = expired;
-    }
-
-    /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
-    fn go_down(&mut self) {
-        let now = self.now.monotonic;
-        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
-            let is_listener =
-                |slots: &mut Slab<Source>, token| matches!(slots.get_mut(token), Some(Source::Listener(_)));
-            let mut tokens: Vec<_> = self.slots.tokens().collect();
-            tokens.retain(|token| is_listener(&mut self.slots, *token));
-            for token in tokens {
-                // Who waits in the backlog would be reset, and may have sent a request already.
-                while self.accept_one(token) {}
-                self.close(token);
-            }
-            if self.descent == Descent::Up {
-                self.cue_all(Cue::ShuttingDown);
-            }
-            self.descent = Descent::Patient { until: now + patience, end: now + grace };
-        }
-        if let Descent::Patient { until, end } = self.descent
-            && until.min(end) <= now
-        {
-            self.cue_all(Cue::ShuttingDown);
-            self.descent = Descent::Finishing { end };
-        }
-        let is_over = match self.descent {
-            Descent::Up => false,
-            Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now || self.counters.open == 0,
-            Descent::Down => true,
-        };
-        if is_over {
-            self.descent = Descent::Down;
-        }
     }
 
     fn cue_all(&mut self, cue: Cue) {

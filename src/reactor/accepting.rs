@@ -1,0 +1,124 @@
+//! Listeners: who is let in, who gives way, who is turned away.
+//!
+//! Invariant: a listener that can't accept is not watched, or its readiness would make the loop spin.
+
+use super::{Connection, Notice, Reactor, Source, Stage};
+use crate::poller::{Direction, Interest, Token};
+use crate::protocol::{Cue, Deadline, Link, Protocol};
+use crate::sys::Kernel;
+use crate::transport::{self, Accepted};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// How long a listener that could not accept rests before it tries again, in case no connection of ours ends before.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+impl<K: Kernel> Reactor<K> {
+    /// Takes a few from each listener that has an event.
+    pub(super) fn accept(&mut self) {
+        let mut accepting = std::mem::take(&mut self.accepting);
+        for token in accepting.drain(..) {
+            for _ in 0..self.limits.accepts_per_turn_max {
+                if !self.accept_one(token) {
+                    break;
+                }
+            }
+        }
+        self.accepting = accepting;
+    }
+
+    /// Whether there may be another.
+    pub(super) fn accept_one(&mut self, token: Token) -> bool {
+        let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return false };
+        match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
+            Accepted::Connection(socket, peer) => {
+                let protocol = listener.accept.protocol(peer);
+                if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
+                    self.refuse(token, socket);
+                    self.notice(Notice::Full);
+                } else if let Err((error, socket)) = self.open(socket, protocol, true) {
+                    self.refuse(token, socket);
+                    self.notice(Notice::CannotWatch(error));
+                }
+                true
+            }
+            Accepted::Nothing => {
+                self.poller.exhausted(listener.socket.as_fd(), Direction::Read);
+                false
+            }
+            Accepted::Lost => true,
+            // Who waits is there in the next turn too.
+            Accepted::Unable(_) if self.evict_idle() => false,
+            Accepted::Unable(error) => {
+                self.rest_listener(token);
+                self.notice(Notice::CannotAccept(error));
+                false
+            }
+        }
+    }
+
+    /// Closes the connection that has been idle longest. Whether there was one.
+    fn evict_idle(&mut self) -> bool {
+        let Some(token) = self.timers.longest_idle().and_then(|slot| self.slots.token(slot)) else { return false };
+        self.close(token);
+        true
+    }
+
+    /// Gives a connection its slot and its first cue. An error comes with the socket, unwatched.
+    pub(super) fn open(
+        &mut self,
+        socket: OwnedFd,
+        protocol: Box<dyn Protocol>,
+        is_accepted: bool,
+    ) -> Result<(), (io::Error, OwnedFd)> {
+        let (link, interest) = (Link::new(protocol), Interest::READ);
+        let connection = Connection { socket, link, sending: None, interest, stage: Stage::Serving, is_accepted };
+        let token = self.slots.insert(Source::Connection(connection));
+        let Some(Source::Connection(connection)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
+        if let Err(error) = self.poller.add(connection.socket.as_fd(), token, interest) {
+            let Some(Source::Connection(connection)) = self.slots.remove(token) else { unreachable!("it is there") };
+            return Err((error, connection.socket));
+        }
+        self.counters.opened += u64::from(is_accepted);
+        self.counters.open += usize::from(is_accepted);
+        self.touch(token, |link, driver| link.cue(Cue::Opened, driver));
+        Ok(())
+    }
+
+    /// Tells a client that it can't be served: one send, then its request is read away so that closing does not reset the answer.
+    fn refuse(&mut self, listener: Token, socket: OwnedFd) {
+        let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { return };
+        let refusal = listener.accept.refusal(self.now);
+        if !refusal.is_empty() {
+            // Whether it arrives is the client's luck: it gets this one chance and no place in the loop.
+            let _ = self.kernel.send(socket.as_fd(), &refusal, true);
+            let _ = self.kernel.shutdown_write(socket.as_fd());
+            let _ = transport::receive(&mut self.kernel, socket.as_fd(), &mut self.input);
+        }
+    }
+
+    /// Stops listening until a connection ends, or for [`ACCEPT_RETRY`]: readable for ever, the listener would make the loop spin.
+    fn rest_listener(&mut self, token: Token) {
+        let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return };
+        let narrowed = self.poller.modify(listener.socket.as_fd(), token, Interest::NONE);
+        debug_assert!(narrowed.is_ok(), "a listener is watched and narrowing needs no memory: {narrowed:?}");
+        if !std::mem::replace(&mut listener.rests, true) {
+            self.resting.push(token);
+        }
+        self.timers.set(token.index, Deadline::After(ACCEPT_RETRY), self.now.monotonic);
+    }
+
+    pub(super) fn resume_listener(&mut self, token: Token) {
+        let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return };
+        if listener.rests {
+            match self.poller.modify(listener.socket.as_fd(), token, Interest::READ) {
+                Ok(()) => {
+                    listener.rests = false;
+                    self.resting.retain(|resting| *resting != token);
+                }
+                Err(_) => self.timers.set(token.index, Deadline::After(ACCEPT_RETRY), self.now.monotonic),
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Going down in good order: no more listeners, one thing more, nothing more, the end.
+
+use super::{Reactor, Shutdown, Source};
+use crate::protocol::Cue;
+use crate::sys::Kernel;
+use std::time::{Duration, Instant};
+
+/// Connections that are taken from a backlog at most: past it those that come are as fast as the loop.
+const BACKLOG_MAX: usize = 4096;
+
+/// A time that no loop lives to see, for durations past what a clock can tell.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+fn after(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now + NEVER)
+}
+
+/// How far the loop has gone down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Descent {
+    /// Not at all.
+    Up,
+    /// Nobody is accepted; connections may begin one thing more.
+    Patient { until: Instant, end: Instant },
+    /// What is in flight is finished.
+    Finishing { end: Instant },
+    /// That is all.
+    Down,
+}
+
+impl Descent {
+    /// When it goes on by itself.
+    pub(super) fn next(self) -> Option<Instant> {
+        match self {
+            Descent::Up | Descent::Down => None,
+            Descent::Patient { until, end } => Some(until.min(end)),
+            Descent::Finishing { end } => Some(end),
+        }
+    }
+}
+
+impl<K: Kernel> Reactor<K> {
+    /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
+    pub(super) fn go_down(&mut self) {
+        let now = self.now.monotonic;
+        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
+            let mut listeners: Vec<_> = self.slots.tokens().collect();
+            listeners.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
+            for token in listeners {
+                // Who waits in the backlog would be reset, and may have sent a request already.
+                let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
+                self.close(token);
+            }
+            if self.descent == Descent::Up {
+                self.cue_all(Cue::ShuttingDown);
+            }
+            self.descent = Descent::Patient { until: after(now, patience), end: after(now, grace) };
+        }
+        if let Descent::Patient { until, end } = self.descent
+            && until.min(end) <= now
+        {
+            self.cue_all(Cue::ShuttingDown);
+            self.descent = Descent::Finishing { end };
+        }
+        let is_over = match self.descent {
+            Descent::Up => false,
+            Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now || self.counters.open == 0,
+            Descent::Down => true,
+        };
+        if is_over {
+            self.descent = Descent::Down;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The bounds of a loop, what it has done, and what it tells whoever runs it.
+
+use crate::poller;
+use crate::sys::Calls;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// The bounds of a loop.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections taken from a listener in one turn. One: a call that says EAGAIN costs more than the wait that says "there are more".
+    pub accepts_per_turn_max: usize,
+    /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
+    /// Below the descriptor limit by what else needs descriptors.
+    pub connections_max: usize,
+    /// Bytes taken from a connection in one turn, and the size of the one buffer they are received into.
+    pub receive_bytes_per_turn_max: usize,
+    /// Bytes sent to a connection in one turn, so that a large transfer does not keep others waiting.
+    pub send_bytes_per_turn_max: u64,
+    /// How long a peer may take not a single byte of what waits for it.
+    pub send_timeout: Duration,
+    /// How long a connection that is finished waits for the peer to close too. Closing with input unread resets the connection, which
+    /// can destroy the last answer on its way.
+    pub linger_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            accepts_per_turn_max: 1,
+            connections_max: usize::MAX,
+            receive_bytes_per_turn_max: 64 * 1024,
+            send_bytes_per_turn_max: 1024 * 1024,
+            send_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What whoever runs a loop should know of.
+#[derive(Debug)]
+pub enum Notice {
+    /// No connection can be accepted for now; those that are open go on.
+    CannotAccept(io::Error),
+    /// A client was turned away, since its descriptor could not be watched.
+    CannotWatch(io::Error),
+    /// Clients were turned away, since [`Limits::connections_max`] are open and none of them is idle.
+    Full,
+    /// A protocol panicked; its connection was closed.
+    ProtocolPanicked,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::CannotAccept(error) => write!(f, "cannot accept connections for now: {error}"),
+            Notice::CannotWatch(error) => write!(f, "a client was turned away: {error}"),
+            Notice::Full => {
+                f.write_str("clients are turned away: as many connections as may be are open, and none is idle")
+            }
+            Notice::ProtocolPanicked => f.write_str("a connection was closed: its protocol panicked"),
+        }
+    }
+}
+
+/// What a loop has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Connections that listeners opened.
+    pub opened: u64,
+    /// Connections of listeners that are open.
+    pub open: usize,
+    /// Protocols that panicked.
+    pub panics: u64,
+    /// What waiting cost.
+    pub poller: poller::Counters,
+    /// The system calls of the sockets.
+    pub calls: Calls,
+}

@@ -525,6 +525,7 @@ fn an_upgrade_that_takes_nothing_hands_over_everything() {
     let diary = Rc::<Diary>::default();
     let mut wire = Wire::new(Box::new(Sniff(diary.clone())));
     wire.feed(b"say one\nsay");
+    assert_eq!(diary.entries(), ["a: [Opened]", "a: say one"], "at once");
     wire.feed(b" two\n");
     assert_eq!(diary.entries(), ["a: [Opened]", "a: say one", "a: say two"]);
 }

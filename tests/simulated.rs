@@ -411,3 +411,15 @@ fn an_outbox_that_empties_as_the_bound_of_the_turn_is_reached_gets_its_room_in_t
     stage.until(S);
     assert_eq!(stage.socket(client, |socket| socket.sent.len()), 2 * 65_536 + 6);
 }
+
+#[test]
+fn the_deadline_of_who_left_does_not_reach_the_next_in_its_place() {
+    let mut stage = Stage::new(Limits::default(), &[]);
+    let first = stage.connect("after 3000\n", usize::MAX);
+    stage.until(S);
+    stage.socket(first, |socket| socket.incoming.extend(b"abort\n"));
+    stage.until(2 * S);
+    stage.connect("say one\n", usize::MAX);
+    stage.until(9 * S);
+    assert_eq!((stage.reactor.counters().open, stage.diary.count("a: [DeadlinePassed]")), (1, 0));
+}

@@ -45,7 +45,8 @@ pub enum Cue {
     Room,
     /// Somebody used the [`Context::waker`].
     Woken,
-    /// The peer sends no more. Told once, when all that could be taken was taken; what is left is an incomplete message.
+    /// The peer sends no more. Told once to each protocol that a connection has, when all that could be taken was taken; what is left is an
+    /// incomplete message.
     EndOfInput,
     /// The [`Context::deadline`] has passed; there is none any more.
     DeadlinePassed,

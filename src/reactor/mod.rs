@@ -197,6 +197,7 @@ impl<K: Kernel> Reactor<K> {
     /// # Errors
     /// What waiting says, which leaves the loop as it was: of a sound loop, want of kernel memory.
     pub fn run(&mut self) -> io::Result<()> {
+        self.read_clock(); // It may have been made long ago.
         while !self.remote.is_stopped() && self.descent != Descent::Down {
             self.turn(None)?;
         }
@@ -211,7 +212,7 @@ impl<K: Kernel> Reactor<K> {
     /// As [`run`](Self::run).
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.wait(timeout)?; // 1
-        self.now = Now { monotonic: self.kernel.monotonic(), wall: self.kernel.wall() }; // 2
+        self.read_clock(); // 2
         self.counters.turns += 1;
         let events = std::mem::take(&mut self.events);
         events.iter().for_each(|event| self.dispatch(event)); // 3
@@ -222,6 +223,10 @@ impl<K: Kernel> Reactor<K> {
         self.go_down();
         self.slots.reuse_released(); // 7
         Ok(())
+    }
+
+    fn read_clock(&mut self) {
+        self.now = Now { monotonic: self.kernel.monotonic(), wall: self.kernel.wall() };
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

@@ -105,17 +105,14 @@ impl Files {
 
     /// 404 with the folder's own page, where it has one that is small enough to be read at once.
     fn not_found(&self) -> Result<Response, Reject> {
-        let own = resolve(NOT_FOUND, DotNames::Hidden).and_then(|at| self.open(&at));
-        let Ok((file, metadata)) = own else { return Err(Reject::NotFound) };
+        let at = resolve(NOT_FOUND, DotNames::Hidden)?;
+        let Ok((file, metadata)) = self.open(&at) else { return Err(Reject::NotFound) };
         if !metadata.is_file() || metadata.len() > PAGE_BYTES_MAX {
             return Err(Reject::NotFound);
         }
         let file = OpenFile::new(file, &metadata);
         match read(&file, &(0..metadata.len())) {
-            Ok(Some(page)) => {
-                let content_type = media_type(&resolve(NOT_FOUND, DotNames::Hidden)?.path);
-                Ok(Response::bytes(&content_type, page).with_status(StatusCode::NOT_FOUND))
-            }
+            Ok(Some(page)) => Ok(Response::bytes(&media_type(&at.path), page).with_status(StatusCode::NOT_FOUND)),
             Ok(None) | Err(_) => Err(Reject::NotFound), // It is being rewritten just now.
         }
     }
@@ -158,10 +155,7 @@ impl Files {
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
         let listing = listing::list(&self.root, at, directory, self.options.dot_names, form);
         let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
-        Ok(match &self.options.cache_control {
-            Some(value) => response.field("Cache-Control", value),
-            None => response,
-        })
+        Ok(self.with_cache_control(response))
     }
 
     /// Answers with a file that is open: 304, 206, 416 or 200, in this order of questions (RFC 9110 §13.2.2).
@@ -204,7 +198,10 @@ impl Files {
 
     /// The fields that a 304 has as the 200 would (RFC 9110 §15.4.5).
     fn describe(&self, response: Response, validators: &Validators) -> Response {
-        let response = validators.add_to(response);
+        self.with_cache_control(validators.add_to(response))
+    }
+
+    fn with_cache_control(&self, response: Response) -> Response {
         match &self.options.cache_control {
             Some(value) => response.field("Cache-Control", value),
             None => response,

@@ -89,23 +89,6 @@ pub fn abort_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     cvt(result).map(drop)
 }
 
-/// Whether the socket is one that accept(2) can be called on (`SO_ACCEPTCONN`).
-pub fn is_listening(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` is writable for `length` bytes, `length` is ours, and both outlive the call.
-    cvt(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ACCEPTCONN,
-            std::ptr::from_mut(&mut value).cast(),
-            &mut length,
-        )
-    })?;
-    Ok(value != 0)
-}
-
 /// accept4(2), non-blocking and close-on-exec: the connection and its peer's address.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();

@@ -20,8 +20,10 @@ Examples:
   tripoll --spa --hidden app          an app that routes by itself
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
+Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters and POST /echo.
+
 Names that begin with a dot are not served unless --hidden says so (.well-known always is), and nothing from
-outside DIR ever is. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
+outside DIR is unless --follow-links lets links lead there. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
 
 Ctrl-C (SIGINT) or SIGTERM ends it when what is in flight is finished; a second one ends it at once.
 Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 or 143 a second signal.";
@@ -71,6 +73,10 @@ pub struct Options {
     #[arg(long, help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
     pub hidden: bool,
 
+    /// Follow symbolic links that leave DIR: whoever can make one decides what is served
+    #[arg(long, help_heading = "Files", env = "TRIPOLL_FOLLOW_LINKS", hide_env = true)]
+    pub follow_links: bool,
+
     /// A GET that accepts HTML and finds no file gets the root's index
     #[arg(long, help_heading = "Files", env = "TRIPOLL_SPA", hide_env = true)]
     pub spa: bool,
@@ -84,6 +90,14 @@ pub struct Options {
     #[arg(long, value_name = "NAME: VALUE", value_parser = field, help_heading = "Files")]
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
+
+    /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
+    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
+    pub demo: bool,
+
+    /// Open the browser as soon as it listens
+    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
+    pub open: bool,
 
     /// A request's head, in bytes: 431 past it
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]

@@ -1,7 +1,7 @@
 //! A folder, served: one [`Service`] among others.
 //!
 //! Invariant: no byte from outside the folder leaves it, whatever the target, the links, or what moves meanwhile: the kernel resolves
-//! names beneath the folder's descriptor, and no check of strings is relied on.
+//! names beneath the folder's descriptor, and no check of strings is relied on. [`Links::Anywhere`] gives that up, for links alone.
 //!
 //! ```text
 //!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ conditions ─▶ range ─▶ Response
@@ -43,6 +43,9 @@ const NOT_FOUND: &str = "/404.html";
 /// Pages past this are not read into memory.
 const PAGE_BYTES_MAX: u64 = 256 * 1024;
 
+/// What can be asked of a file or folder.
+const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
 /// How a folder is served.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -50,6 +53,8 @@ pub struct Options {
     pub index: String,
     /// Whether names that begin with a dot are there.
     pub dot_names: DotNames,
+    /// Where symbolic links may lead.
+    pub links: Links,
     /// Whether a folder without an index is listed; else it is 403.
     pub lists: bool,
     /// A GET that accepts HTML and finds no file gets the root's index with 200: for an app that routes by itself.
@@ -62,8 +67,19 @@ impl Default for Options {
     /// `index.html`; listings on; dot names hidden; `no-cache`, so that browsers ask again and get 304, never a stale page.
     fn default() -> Options {
         let (index, cache_control) = ("index.html".into(), Some("no-cache".into()));
-        Options { index, dot_names: DotNames::Hidden, lists: true, spa: false, cache_control }
+        let (dot_names, links) = (DotNames::Hidden, Links::Beneath);
+        Options { index, dot_names, links, lists: true, spa: false, cache_control }
     }
+}
+
+/// Where symbolic links may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Links {
+    /// To what lies in the folder too; others are not there.
+    #[default]
+    Beneath,
+    /// Anywhere that the process may read: whoever can make a link in the folder decides what is served.
+    Anywhere,
 }
 
 /// Serves the files beneath a folder.
@@ -77,10 +93,15 @@ impl Files {
     /// # Errors
     /// Where `directory` can't be opened, or is none.
     pub fn new(directory: &Path, options: Options) -> io::Result<Files> {
-        Ok(Files::beneath(Root::open(directory)?, options))
+        let root = Root::open(directory)?;
+        let root = match options.links {
+            Links::Beneath => root,
+            Links::Anywhere => root.with_resolver(Resolver::Follow),
+        };
+        Ok(Files::beneath(root, options))
     }
 
-    /// Files beneath a root that is open already.
+    /// Files beneath a root that is open already, and resolves links as it will.
     pub fn beneath(root: Root, options: Options) -> Files {
         Files { root, options }
     }
@@ -91,6 +112,9 @@ impl Files {
     }
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
+        if request.method() == Method::OPTIONS {
+            return Ok(Response::new(StatusCode::NO_CONTENT).field("Allow", ALLOWED));
+        }
         check_method(request.method())?;
         let is_get = request.method() == Method::GET;
         let answer = resolve(request.path(), self.options.dot_names).and_then(|at| self.answer_with(request, &at));
@@ -237,8 +261,8 @@ impl Service for Files {
 
 fn check_method(method: &Method) -> Result<(), Reject> {
     match method {
-        &Method::GET | &Method::HEAD => Ok(()),
-        _ => Err(Reject::MethodNotAllowed { allow: "GET, HEAD".into() }),
+        &Method::GET | &Method::HEAD | &Method::OPTIONS => Ok(()),
+        _ => Err(Reject::MethodNotAllowed { allow: ALLOWED.into() }),
     }
 }
 

@@ -10,6 +10,11 @@ pub fn format_date(time: SystemTime) -> String {
     HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
+/// The date that it is, as [`format_date`] writes it. A handler that is to be tested takes [`Request::now`](super::Request::now) instead.
+pub fn now() -> String {
+    format_date(SystemTime::now())
+}
+
 /// Reads any of the three forms that a recipient must accept.
 pub fn parse_date(value: &[u8]) -> Option<SystemTime> {
     std::str::from_utf8(value).ok().and_then(|text| httpdate::parse_http_date(text).ok())

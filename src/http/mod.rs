@@ -11,7 +11,7 @@
 //! ```
 
 mod connection;
-mod date;
+pub mod date;
 mod fields;
 mod framing;
 mod head;
@@ -20,7 +20,7 @@ mod reject;
 mod request;
 mod response;
 
-pub use connection::{Connection, Listener};
+pub use connection::{Answered, Connection, Listener};
 pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use fields::Fields;

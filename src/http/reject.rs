@@ -91,6 +91,13 @@ impl Reject {
     }
 }
 
+/// A handler may say `?` to what it can't do.
+impl<Refusal: Into<Response>> From<Result<Response, Refusal>> for Response {
+    fn from(result: Result<Response, Refusal>) -> Response {
+        result.unwrap_or_else(Refusal::into)
+    }
+}
+
 impl From<Reject> for Response {
     /// A line of text that says what the status says, and why where that helps. Nothing of the request is in it. A client that accepts
     /// HTML is sent a small page that says the same.

@@ -5,6 +5,8 @@
 use super::fields::{is_field_content, is_token};
 use super::{Method, Request, StatusCode, Version};
 use crate::protocol::{Chunk, OpenFile, Outbox};
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -105,6 +107,31 @@ impl Response {
         Response::new(StatusCode::OK).field("Content-Type", content_type).with_body(Body::Bytes(bytes.into()))
     }
 
+    /// 200 with JSON.
+    ///
+    /// # Panics
+    /// For what JSON can't say, such as a map whose keys are no strings: a slip of the program, answered 500.
+    pub fn json(value: &impl serde::Serialize) -> Response {
+        Response::bytes("application/json", serde_json::to_vec(value).expect("the value has a form in JSON"))
+    }
+
+    /// 200 with a file, all of it, sent as the client takes it.
+    ///
+    /// # Errors
+    /// What fstat(2) says; `InvalidInput` for what is no regular file.
+    ///
+    /// # Panics
+    /// Where `content_type` can't be a field's value.
+    pub fn file(content_type: &str, file: File) -> io::Result<Response> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "only a regular file can be a body"));
+        }
+        let size = metadata.len();
+        let body = Body::File(Arc::new(OpenFile::new(file, &metadata)), 0..size);
+        Ok(Response::new(StatusCode::OK).field("Content-Type", content_type).with_body(body))
+    }
+
     /// The same with another status.
     pub fn with_status(self, status: StatusCode) -> Response {
         Response { status, ..self }
@@ -168,8 +195,15 @@ impl Response {
         &self.body
     }
 
+    /// Bytes of its body that are sent in answer to `method`. RFC 9110 §9.3.2: HEAD is GET less the body.
+    pub(super) fn sent_body_bytes(&self, method: Option<&Method>) -> u64 {
+        let has_body = method != Some(&Method::HEAD) && has_content_length(self.status);
+        if has_body { self.body.len() } else { 0 }
+    }
+
     /// Puts it on the wire.
     pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) {
+        let has_body = self.sent_body_bytes(exchange.method) > 0;
         out.write(b"HTTP/1.1 ");
         out.write(self.status.as_str().as_bytes());
         out.write(b" ");
@@ -189,8 +223,7 @@ impl Response {
         out.write(&self.fields);
         out.write(exchange.fields);
         out.write(b"\r\n");
-        // RFC 9110 §9.3.2: HEAD is GET less the body.
-        if exchange.method != Some(&Method::HEAD) && has_content_length(self.status) {
+        if has_body {
             match self.body {
                 Body::Empty => {}
                 Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),

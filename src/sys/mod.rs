@@ -11,7 +11,9 @@ mod net;
 mod process;
 mod wait;
 
-pub use fs::{DirectoryEntry, EntryKind, OpenHow, open_beneath, open_component, open_directory, read_directory};
+pub use fs::{
+    DirectoryEntry, EntryKind, OpenHow, open_beneath, open_component, open_directory, open_following, read_directory,
+};
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{abort_on_close, accept, listen, receive, send, send_file, set_buffers, shutdown_write};
 pub use process::{

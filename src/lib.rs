@@ -47,3 +47,8 @@ mod transport;
 pub use http::{Request, Response, date};
 pub use poller::{Backend, Trigger};
 pub use server::{Error, HttpServer, Result};
+
+/// What the README shows is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

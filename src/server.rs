@@ -1,7 +1,7 @@
 //! The server: where HTTP meets sockets.
 
 use crate::files::{self, Files, Resolver};
-use crate::http::{self, Answered, Request, Response};
+use crate::http::{self, Answered, Reject, Request, Response, Service};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
 use crate::protocol::{Link, Now};
 use crate::reactor::{self, Handle, Notice, Reactor};
@@ -42,7 +42,8 @@ const PORTS_TRIED: u16 = 64;
 /// ```
 pub struct HttpServer {
     addresses: Vec<String>,
-    directory: PathBuf,
+    /// `None` serves routes alone.
+    directory: Option<PathBuf>,
     backend: Backend,
     trigger: Trigger,
     select_limit: Option<RawFd>,
@@ -84,9 +85,14 @@ impl HttpServer {
     /// A server at `address` (`127.0.0.1:8000`, `[::1]:0`, `localhost:8000`; port 0 lets the kernel choose) of the files beneath
     /// `directory`. Nothing is opened yet.
     pub fn new(address: impl Into<String>, directory: impl Into<PathBuf>) -> HttpServer {
+        HttpServer { directory: Some(directory.into()), ..HttpServer::without_files(address) }
+    }
+
+    /// The same with routes alone: what none of them matches is 404.
+    pub fn without_files(address: impl Into<String>) -> HttpServer {
         HttpServer {
             addresses: vec![address.into()],
-            directory: directory.into(),
+            directory: None,
             backend: Backend::default(),
             trigger: Trigger::default(),
             select_limit: None,
@@ -236,11 +242,16 @@ impl HttpServer {
         Ok(link.answer(input, now)?)
     }
 
-    fn router(&self) -> Result<(Router, Resolver)> {
-        let directory_error = |source| Error::Directory { path: self.directory.clone(), source };
-        let files = Files::new(&self.directory, self.files.clone()).map_err(directory_error)?;
-        let resolver = files.resolver();
-        let mut router = Router::new(files);
+    fn router(&self) -> Result<(Router, Option<Resolver>)> {
+        let (mut router, resolver) = match &self.directory {
+            None => (Router::new(Nothing), None),
+            Some(directory) => {
+                let directory_error = |source| Error::Directory { path: directory.clone(), source };
+                let files = Files::new(directory, self.files.clone()).map_err(directory_error)?;
+                let resolver = files.resolver();
+                (Router::new(files), Some(resolver))
+            }
+        };
         for (method, path, handler) in &self.routes {
             router.add(method, path, handler.clone())?;
         }
@@ -267,12 +278,21 @@ impl HttpServer {
     }
 }
 
+/// A folder that is none.
+struct Nothing;
+
+impl Service for Nothing {
+    fn respond(&self, _: &Request<'_>) -> Response {
+        Reject::NotFound.into()
+    }
+}
+
 /// A server that listens.
 pub struct BoundServer {
     reactor: Reactor,
     addresses: Vec<SocketAddr>,
     strategy: Strategy,
-    resolver: Resolver,
+    resolver: Option<Resolver>,
     meter: Meter,
 }
 
@@ -287,8 +307,8 @@ impl BoundServer {
         self.strategy
     }
 
-    /// How names beneath its folder are resolved.
-    pub fn resolver(&self) -> Resolver {
+    /// How names beneath its folder are resolved, if it has one.
+    pub fn resolver(&self) -> Option<Resolver> {
         self.resolver
     }
 

@@ -1,15 +1,21 @@
 //! The command: flags in, a server out, and everything that a person reads.
 
+mod access_log;
+mod console;
 mod demo;
 mod options;
+mod output;
 mod signals;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use console::Console;
 use options::Options;
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use tripoll::files::{self, DotNames, Links, Resolver};
 use tripoll::poller::Strategy;
 use tripoll::server::BoundServer;
@@ -40,17 +46,27 @@ fn serve(options: Options) -> Result<(), String> {
         None if Path::new(DEFAULT_DIRECTORY).is_dir() => (DEFAULT_DIRECTORY.into(), true),
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
-    let mut server = bind(&options, &directory, is_demo).map_err(|error| error.to_string())?;
+    let console = Console::new(options.log);
+    let mut server = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     say_where(&server, &directory);
     if options.open {
         open_browser(server.addresses()[0]);
     }
-    server.run().map_err(|error| error.to_string())
+    let flush = console.clone();
+    server.reactor().after_turn(move || flush.borrow_mut().flush());
+    let result = server.run().map_err(|error| error.to_string());
+    console.borrow_mut().say_farewell();
+    result
 }
 
-fn bind(options: &Options, directory: &Path, is_demo: bool) -> tripoll::Result<BoundServer> {
+fn bind(
+    options: &Options,
+    directory: &Path,
+    is_demo: bool,
+    console: &Rc<RefCell<Console>>,
+) -> tripoll::Result<BoundServer> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
     let mut server = HttpServer::new(first, directory)
@@ -89,19 +105,21 @@ fn bind(options: &Options, directory: &Path, is_demo: bool) -> tripoll::Result<B
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);
     }
-    let tell = |notice: &_| {
-        let _ = writeln!(std::io::stderr(), "tripoll: {notice}");
-    };
-    server.on_notice(tell).bind()
+    let (tell, note) = (console.clone(), console.clone());
+    server = server.on_notice(move |notice| tell.borrow_mut().tell(notice));
+    if console.borrow().has_access_log() {
+        server = server.on_answer(move |answered| note.borrow_mut().note(answered));
+    }
+    server.bind()
 }
 
 /// The start line: from here on connections are accepted.
 fn say_where(server: &BoundServer, directory: &Path) {
     let mut facts = server.strategy().to_string();
     match server.resolver() {
-        Resolver::Openat2 => {}
-        Resolver::Walk => facts.push_str(", no openat2: links are not followed"),
-        Resolver::Follow => facts.push_str(", links are followed anywhere"),
+        Some(Resolver::Openat2) | None => {}
+        Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
+        Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
     }
     let (version, directory) = (env!("CARGO_PKG_VERSION"), PathBuf::from(directory));
     let mut stdout = std::io::stdout().lock();

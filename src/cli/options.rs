@@ -1,6 +1,6 @@
 //! The flags.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::http::check_field;
@@ -95,6 +95,11 @@ pub struct Options {
     #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,
 
+    /// Log answers on stdout: auto, off, short, common, combined, json; auto is short on a terminal, else off
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "Beside the files", env = "TRIPOLL_LOG", hide_env = true)]
+    pub log: Log,
+
     /// Open the browser as soon as it listens
     #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
     pub open: bool,
@@ -139,6 +144,18 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
+}
+
+/// What is logged of answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    #[default]
+    Auto,
+    Off,
+    Short,
+    Common,
+    Combined,
+    Json,
 }
 
 /// A duration that is not nothing.

@@ -8,6 +8,7 @@
 mod fs;
 mod kernel;
 mod net;
+mod output;
 mod process;
 mod wait;
 
@@ -16,6 +17,7 @@ pub use fs::{
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{abort_on_close, accept, listen, receive, send, send_file, set_buffers, shutdown_write};
+pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
     set_descriptor_limit, signal_thread,

@@ -31,10 +31,9 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    fn new(segments: &[Vec<u8>], is_directory: bool) -> Result<Resolved, Reject> {
+    fn new(segments: &[Vec<u8>], is_directory: bool) -> Resolved {
         let path = if segments.is_empty() { b".".to_vec() } else { segments.join(&b'/') };
-        let path = CString::new(path).map_err(|_| Reject::BadRequest("the path has a NUL"))?;
-        Ok(Resolved { path, is_directory })
+        Resolved { path: CString::new(path).expect("no segment has a NUL"), is_directory }
     }
 
     /// A file in this folder. `name` is a plain one.
@@ -77,6 +76,8 @@ pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
             b".." => {
                 segments.pop().ok_or(Reject::BadRequest("the path leaves the folder"))?;
             }
+            // Also in a segment that a `..` takes away again.
+            name if name.contains(&0) => return Err(Reject::BadRequest("the path has a NUL")),
             // An encoded slash is data, and no name has one. Dot names are hidden.
             name if name.contains(&b'/') => return Err(Reject::NotFound),
             name if name[0] == b'.' && name != WELL_KNOWN && dot_names == DotNames::Hidden => {
@@ -85,7 +86,7 @@ pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
             _ => segments.push(segment),
         }
     }
-    Resolved::new(&segments, is_directory)
+    Ok(Resolved::new(&segments, is_directory))
 }
 
 /// Whether a name is one of those that are there only where [`DotNames::Shown`].
@@ -138,7 +139,7 @@ mod tests {
         for path in ["/..", "/../x", "/a/../../x", "/%2e%2e/x", "/.%2e/x", "*", "", "x"] {
             assert!(matches!(resolve(path, DotNames::Hidden), Err(Reject::BadRequest(_))), "{path}");
         }
-        for path in ["/%", "/%2", "/%zz", "/a%0", "/%00", "/a%00.html"] {
+        for path in ["/%", "/%2", "/%zz", "/a%0", "/%00", "/a%00.html", "/a%00/../b"] {
             assert!(matches!(resolve(path, DotNames::Hidden), Err(Reject::BadRequest(_))), "{path}");
         }
         for path in ["/.git/config", "/a/.htaccess", "/a%2Fb", "/..%2Fx", "/...", "/%2egit", "/..\\..\\x"] {

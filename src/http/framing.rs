@@ -210,7 +210,9 @@ fn take_line(input: &[u8]) -> Result<Option<(&[u8], usize)>, Reject> {
 fn parse_size_line(line: &[u8]) -> Result<u64, Reject> {
     let digits_end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let (digits, extension) = line.split_at(digits_end);
-    let is_extension = match extension.trim_ascii_start() {
+    // Space and tab alone: a CR that is read over is a line's end to somebody else.
+    let blanks = extension.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let is_extension = match &extension[blanks..] {
         [] => extension.is_empty(),
         [b';', rest @ ..] => is_field_content(rest),
         _ => false,
@@ -278,6 +280,8 @@ mod tests {
             b"1 2\r\na\r\n0\r\n\r\n",
             b"1;a\0\r\na\r\n0\r\n\r\n",
             b"1;a\r\r\na\r\n0\r\n\r\n",
+            b"0\r;a\r\n\r\n",
+            b"1\x0c;a\r\na\r\n0\r\n\r\n",
             b"10000000000000000\r\n",
             b"00000000000000001\r\na\r\n0\r\n\r\n",
             b"0\r\nno colon\r\n\r\n",

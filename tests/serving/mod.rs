@@ -16,7 +16,11 @@ pub struct Serving {
 
 impl Serving {
     pub fn new(strategy: Strategy, service: Arc<dyn Service>, limits: Limits) -> Serving {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Serving::at(TcpListener::bind("127.0.0.1:0").unwrap(), strategy, service, limits)
+    }
+
+    /// At a listener whose options its connections have too.
+    pub fn at(listener: TcpListener, strategy: Strategy, service: Arc<dyn Service>, limits: Limits) -> Serving {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, told) = mpsc::channel();

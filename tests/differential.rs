@@ -432,7 +432,13 @@ fn message(random: &mut Random, tags: &[String]) -> Vec<u8> {
     };
     let _ = write!(wire, "{method} {target} HTTP/{version}\r\n");
     if !random.one_in(80) {
-        wire.push_str(*random.pick(&["Host: h\r\n", "Host: h\r\n", "host:h:80\r\n", "Host: [::1]\r\n", "Host: \r\n"]));
+        wire.push_str(random.pick::<&str>(&[
+            "Host: h\r\n",
+            "Host: h\r\n",
+            "host:h:80\r\n",
+            "Host: [::1]\r\n",
+            "Host: \r\n",
+        ]));
     }
     for _ in 0..random.up_to(4) {
         let field = field(random, tags);

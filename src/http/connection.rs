@@ -120,6 +120,8 @@ enum Phase {
         empty_lines: u8,
         /// Its deadline runs.
         is_timed: bool,
+        /// It is one of HEAD: an answer has no body, whatever else is wrong.
+        is_head: bool,
     },
     /// Awaiting the rest of a body.
     Body(Box<Incoming>),
@@ -128,7 +130,7 @@ enum Phase {
 }
 
 impl Phase {
-    const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false };
+    const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false };
 }
 
 /// A request whose body is on its way.
@@ -203,7 +205,10 @@ impl Protocol for Connection {
 
 impl Connection {
     fn receive_head(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        let Phase::Head { searched, is_timed, .. } = &mut self.phase else { unreachable!("the caller matched it") };
+        let Phase::Head { searched, is_timed, is_head, .. } = &mut self.phase else {
+            unreachable!("the caller matched it")
+        };
+        *is_head = head::asks_for_head(input);
         let mut at = *searched as usize;
         let found = head::find_end(input, &mut at, &self.shared.limits);
         *searched = u32::try_from(at).unwrap_or(u32::MAX);
@@ -335,6 +340,7 @@ impl Connection {
         Request {
             method: head.method.clone(),
             target: head.target,
+            host: head.host,
             version: head.version,
             fields: head.fields,
             body,
@@ -353,7 +359,8 @@ impl Connection {
     /// Answers what could not be read as a request, and ends: where the next one would begin is not known.
     fn reject(&mut self, reject: Reject, cx: &mut Context<'_>) {
         debug_assert!(!reject.connection_lives(), "{reject:?} leaves no doubt");
-        self.write(reject.into(), None, Version::Http11, true, cx);
+        let is_head = matches!(self.phase, Phase::Head { is_head: true, .. });
+        self.write(reject.into(), is_head.then_some(&Method::HEAD), Version::Http11, true, cx);
         self.end(cx);
     }
 
@@ -376,7 +383,9 @@ impl Connection {
     }
 }
 
-/// A handler's panic costs its own request a 500.
+/// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.
 fn guard(respond: impl FnOnce() -> Response) -> Response {
-    catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Reject::HandlerPanicked.into())
+    let response = catch_unwind(AssertUnwindSafe(respond)).ok();
+    let is_final = |response: &Response| !response.status().is_informational();
+    response.filter(is_final).unwrap_or_else(|| Reject::HandlerPanicked.into())
 }

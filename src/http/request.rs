@@ -28,6 +28,7 @@ pub struct Target<'a> {
 pub struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) target: Target<'a>,
+    pub(crate) host: &'a str,
     pub(crate) version: Version,
     pub(crate) fields: Fields<'a>,
     pub(crate) body: &'a [u8],
@@ -51,6 +52,12 @@ impl<'a> Request<'a> {
     /// What follows the question mark, percent-encoded.
     pub fn query(&self) -> Option<&'a str> {
         self.target.query
+    }
+
+    /// The host that is asked, and its port where one is named (RFC 9112 §3.3): from the target where that is a whole URL, which goes before
+    /// the Host field; empty where nobody says it. Ask this and not `fields()`.
+    pub fn host(&self) -> &'a str {
+        self.host
     }
 
     /// What the client understands.

@@ -181,9 +181,11 @@ impl Response {
             (false, Version::Http10) => out.write(b"\r\nConnection: keep-alive\r\n"), // RFC 9112 §9.3
             (false, Version::Http11) => out.write(b"\r\n"),
         }
+        // RFC 9110 §15.3.6: a 205 has no content.
+        let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
         if has_content_length(self.status) {
             out.write(b"Content-Length: ");
-            out.write(itoa::Buffer::new().format(self.body.len()).as_bytes());
+            out.write(itoa::Buffer::new().format(body.len()).as_bytes());
             out.write(b"\r\n");
         }
         out.write(&self.fields);
@@ -191,7 +193,7 @@ impl Response {
         out.write(b"\r\n");
         // RFC 9110 §9.3.2: HEAD is GET less the body.
         if exchange.method != Some(&Method::HEAD) && has_content_length(self.status) {
-            match self.body {
+            match body {
                 Body::Empty => {}
                 Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
                 Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),

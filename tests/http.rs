@@ -4,6 +4,7 @@
 mod backends;
 mod client;
 mod serving;
+mod tricks;
 mod wire;
 
 use backends::on_every_backend;
@@ -262,6 +263,7 @@ facts! {
     chunks_are_read_strictly,
     chunk_extensions_are_read_over_where_they_are_lawful,
     what_can_be_read_in_two_ways_is_not_read,
+    a_trick_has_one_reading_or_none,
     connections_live_as_long_as_both_want,
     pipelined_requests_are_answered_in_order,
     head_is_get_without_the_body,
@@ -799,6 +801,17 @@ mod cases {
         cases.push(case("a request in a body is a body", post(&inside, smuggled), [ok(smuggled)], GoesOn));
         cases.push(case("and so in a GET's", get("/ping", &inside) + smuggled, [ok("pong")], GoesOn));
         cases
+    }
+
+    /// RFC 9112 §11.2: what is hidden in each of them is never answered.
+    pub fn a_trick_has_one_reading_or_none() -> Vec<Case> {
+        let read = |trick: tricks::Trick| match trick.reading {
+            tricks::Reading::One { status, body } => {
+                case(trick.name, trick.wire, [ok(body).but_status(status)], GoesOn)
+            }
+            tricks::Reading::Refused(refusal) => case(trick.name, trick.wire, [status(refusal)], Closes),
+        };
+        tricks::all().into_iter().map(read).collect()
     }
 
     /// RFC 9112 §9.3 and §9.6.

@@ -13,8 +13,11 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use serving::Serving;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tripoll::http::{Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode};
+use tripoll::http::{
+    Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
+};
 use tripoll::poller::Strategy;
 use tripoll::protocol::Cue;
 use tripoll::router::Router;
@@ -555,6 +558,8 @@ mod cases {
                 GoesOn,
             ),
             case("the whole server, by a URL", options("http://h", "\r\n"), [whole_server()], GoesOn),
+            // RFC 9110 §13.2.1: conditions are not for OPTIONS.
+            case("on a condition", options("*", "If-Match: \"x\"\r\n\r\n"), [whole_server()], GoesOn),
             case("its root", options("http://h/", "\r\n"), [status(404)], GoesOn),
             case("its root, with a query", options("http://h?x", "\r\n"), [status(404)], GoesOn),
         ];
@@ -826,6 +831,19 @@ mod cases {
                 GoesOn,
             ),
             case("1.1, another option", get("/ping", "Connection: upgrade, closed\r\n"), [ok("pong")], GoesOn),
+            // RFC 9110 §7.8: nobody has to follow.
+            case(
+                "an upgrade",
+                get("/ping", "Connection: upgrade\r\nUpgrade: h2c\r\n"),
+                [ok("pong").without("Upgrade")],
+                GoesOn,
+            ),
+            case(
+                "an upgrade of 1.0",
+                old("Connection: upgrade, keep-alive\r\nUpgrade: websocket\r\n"),
+                [ok("pong").without("Upgrade")],
+                GoesOn,
+            ),
             case("1.0", old(""), [ok("pong").with("Connection", "close")], Closes),
             case("1.0, another option", old("Connection: x\r\n"), [ok("pong").with("Connection", "close")], Closes),
             case("1.0 and close", old("Connection: keep-alive, close\r\n"), [ok("pong")], Closes),
@@ -1180,6 +1198,54 @@ fn head_has_no_body_when_its_own_is_too_large_or_late() {
     link.feed(b"GET /ech");
     link.wait(limits().head_timeout);
     assert!(!ends_with_its_head(&link.sent, 408), "{}", link.sent.escape_ascii());
+}
+
+/// RFC 9110 §5.3: a later field may change what an earlier one asks for, so nothing is done before all of them are there.
+#[test]
+fn nothing_is_done_before_a_head_is_whole() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let mut router = Router::new(Nothing);
+    let handler = move |_: &Request<'_>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Response::text("")
+    };
+    router.add("POST", "/", Arc::new(handler)).unwrap();
+    let listener = Listener::new(Arc::new(router), limits());
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n";
+    for cut in 0..head.len() {
+        let mut link = Wire::new(&listener, noon());
+        link.feed(head[..cut].as_bytes());
+        assert_eq!((asked.swap(0, Ordering::SeqCst), link.sent.len()), (0, 0), "cut at {cut}");
+        link.feed(head[cut..].as_bytes());
+        assert_eq!(asked.swap(0, Ordering::SeqCst), 1, "cut at {cut}");
+    }
+}
+
+/// RFC 9112 §3 and RFC 9110 §4.1: request lines and URIs of 8,000 bytes are read by everyone.
+#[test]
+fn a_request_line_of_eight_thousand_bytes_is_read() {
+    let listener = Listener::new(site(), Limits::default());
+    let target = format!("/query?{}", "x".repeat(8_000 - "/query?".len()));
+    for target in [target.clone(), format!("http://h{target}")] {
+        let sent = answers_to(&listener, [get(&target, "").as_bytes()], false);
+        assert_eq!(read_all(&sent).unwrap()[0].status, 200);
+    }
+}
+
+/// RFC 9110 §2.2, §5.1, §5.5; RFC 9112 §2.2, §5.2: what is sent is lawful, whatever a handler asks for.
+#[test]
+fn a_field_of_an_answer_is_lawful() {
+    for (name, value) in [("X", ""), ("x-y.z_1", "a b\tc"), ("Vary", "Accept"), ("X", "\u{e4}")] {
+        assert_eq!(check_field(name, value), Ok(()), "{name}: {value}");
+    }
+    let bad_values = ["a\r\nb", "a\rb", "a\nb", "a\0b", "\x7f", "\x01", "a\r\n b"].map(|value| ("X", value));
+    let bad_names = ["", "a b", "a:", "a\r\n", "\u{e4}", "(", "a\0"].map(|name| (name, ""));
+    let owned =
+        ["Date", "date", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive"].map(|name| (name, "1"));
+    for (name, value) in bad_values.into_iter().chain(bad_names).chain(owned) {
+        assert!(check_field(name, value).is_err(), "{name:?}: {value:?}");
+    }
 }
 
 #[test]

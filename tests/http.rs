@@ -1212,12 +1212,12 @@ fn nothing_is_done_before_a_head_is_whole() {
     };
     router.add("POST", "/", Arc::new(handler)).unwrap();
     let listener = Listener::new(Arc::new(router), limits());
-    let head = "POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n";
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n";
     for cut in 0..head.len() {
         let mut link = Wire::new(&listener, noon());
-        link.feed(head[..cut].as_bytes());
+        link.feed(&head[..cut]);
         assert_eq!((asked.swap(0, Ordering::SeqCst), link.sent.len()), (0, 0), "cut at {cut}");
-        link.feed(head[cut..].as_bytes());
+        link.feed(&head[cut..]);
         assert_eq!(asked.swap(0, Ordering::SeqCst), 1, "cut at {cut}");
     }
 }

@@ -514,7 +514,8 @@ mod cases {
             case("1.0", of("HTTP/1.0"), [ok("pong").with("Connection", "close")], Closes),
         ];
         for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.1", "HTTP/9.9"] {
-            cases.push(case(version, of(version), [status(505)], Closes));
+            let says = ok("505 HTTP Version Not Supported: this server speaks HTTP/1.1\n").but_status(505);
+            cases.push(case(version, of(version), [says], Closes));
         }
         for version in [
             "HTTP/1",
@@ -582,7 +583,9 @@ mod cases {
         for target in ["https://h/query", "HTTPS://h"] {
             cases.push(case(target, get(target, ""), [status(421)], Closes));
         }
-        cases.push(bad(get("https://u@h/query", "")));
+        for target in ["https://u@h/query", "https:///query", "https://:443/query"] {
+            cases.push(bad(get(target, "")));
+        }
         // RFC 9110 §9.3.6: no tunnel ends here, and what follows is not read as a request.
         let connect = |target: &str| format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n");
         for target in ["h:80", "127.0.0.1:65535", "[::1]:443"] {
@@ -1245,6 +1248,33 @@ fn a_field_of_an_answer_is_lawful() {
         ["Date", "date", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive"].map(|name| (name, "1"));
     for (name, value) in bad_values.into_iter().chain(bad_names).chain(owned) {
         assert!(check_field(name, value).is_err(), "{name:?}: {value:?}");
+    }
+}
+
+/// RFC 9110 §12.4.2, §12.5.1 and §12.5.5: an error is a page only to who takes HTML, and says that this depends on Accept.
+#[test]
+fn html_is_sent_to_who_takes_it() {
+    let listener = Listener::new(site(), limits());
+    let takes =
+        ["text/html", "TEXT/HTML;level=1", "image/*, text/html;q=0.1", "a/b\r\nAccept: text/html", "text/html;q=0.001"];
+    let takes_not = [
+        "",
+        "*/*",
+        "text/*",
+        "text/htmlx",
+        "xtext/html",
+        "a/b;x=text/html",
+        "text/html;q=0",
+        "text/html; x=y ; Q=0.000",
+    ];
+    for (accept, is_page) in
+        takes.iter().map(|accept| (accept, true)).chain(takes_not.iter().map(|accept| (accept, false)))
+    {
+        let sent = answers_to(&listener, [get("/nothing", &format!("Accept: {accept}\r\n")).as_bytes()], false);
+        let answer = read_all(&sent).unwrap().remove(0);
+        let says_html = answer.field("Content-Type") == Some("text/html; charset=utf-8");
+        assert_eq!((says_html, answer.body.starts_with(b"<")), (is_page, is_page), "Accept: {accept}");
+        assert_eq!(answer.field("Vary"), Some("Accept"), "Accept: {accept}");
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Reject {
     RangeNotSatisfiable { size: u64 },
     /// 417: an expectation that is not `100-continue`.
     ExpectationFailed,
+    /// 421: an https URL, over a connection that is not secured (RFC 9110 §7.4).
+    Misdirected,
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
     FieldsTooLarge,
     /// 500: a handler panicked.
@@ -33,6 +35,10 @@ pub enum Reject {
     ReadFailed,
     /// 501: a method that nothing here knows.
     MethodUnknown,
+    /// 501: a method as long as a request line may be (RFC 9112 §3), so where the request ends is unknown too.
+    MethodTooLong,
+    /// 501: CONNECT. What would follow it is for the tunnel and no request.
+    NoTunnel,
     /// 501: a transfer coding that nothing here knows, so the body's end is unknown too (RFC 9112 §6.1).
     CodingUnknown,
     /// 503: no descriptor is left to serve this.
@@ -54,9 +60,12 @@ impl Reject {
             Reject::UriTooLong => (StatusCode::URI_TOO_LONG, ""),
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
             Reject::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "only 100-continue is known"),
+            Reject::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "this connection is not secured"),
             Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
             Reject::HandlerPanicked | Reject::ReadFailed => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Reject::MethodUnknown => (StatusCode::NOT_IMPLEMENTED, "that method is unknown"),
+            Reject::MethodTooLong => (StatusCode::NOT_IMPLEMENTED, "no method is so long"),
+            Reject::NoTunnel => (StatusCode::NOT_IMPLEMENTED, "this server is no tunnel"),
             Reject::CodingUnknown => (StatusCode::NOT_IMPLEMENTED, "that transfer coding is unknown"),
             Reject::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "too much is open at the moment"),
             Reject::VersionNotSupported => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"),
@@ -83,8 +92,11 @@ impl Reject {
             | Reject::RequestTimeout
             | Reject::ContentTooLarge
             | Reject::ExpectationFailed
+            | Reject::Misdirected
             | Reject::UriTooLong
             | Reject::FieldsTooLarge
+            | Reject::MethodTooLong
+            | Reject::NoTunnel
             | Reject::CodingUnknown
             | Reject::VersionNotSupported => false,
         }

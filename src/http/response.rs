@@ -3,7 +3,7 @@
 //! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
 
 use super::fields::{is_field_content, is_token};
-use super::{Method, Request, StatusCode, Version};
+use super::{Request, StatusCode, Version};
 use crate::protocol::{Chunk, OpenFile, Outbox};
 use std::fs::File;
 use std::io;
@@ -195,15 +195,16 @@ impl Response {
         &self.body
     }
 
-    /// Bytes of its body that are sent in answer to `method`. RFC 9110 §9.3.2: HEAD is GET less the body.
-    pub(super) fn sent_body_bytes(&self, method: Option<&Method>) -> u64 {
-        let has_body = method != Some(&Method::HEAD) && has_content_length(self.status);
+    /// Bytes of its body that are sent. RFC 9110 §9.3.2: to HEAD none.
+    pub(super) fn sent_body_bytes(&self, is_head: bool) -> u64 {
+        // RFC 9110 §15.3.6: a 205 has no content.
+        let has_body = !is_head && has_content_length(self.status) && self.status != StatusCode::RESET_CONTENT;
         if has_body { self.body.len() } else { 0 }
     }
 
     /// Puts it on the wire.
     pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) {
-        let has_body = self.sent_body_bytes(exchange.method) > 0;
+        let has_body = self.sent_body_bytes(exchange.is_head) > 0;
         out.write(b"HTTP/1.1 ");
         out.write(self.status.as_str().as_bytes());
         out.write(b" ");
@@ -215,16 +216,18 @@ impl Response {
             (false, Version::Http10) => out.write(b"\r\nConnection: keep-alive\r\n"), // RFC 9112 §9.3
             (false, Version::Http11) => out.write(b"\r\n"),
         }
+        // RFC 9110 §15.3.6: a 205 has no content.
+        let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
         if has_content_length(self.status) {
             out.write(b"Content-Length: ");
-            out.write(itoa::Buffer::new().format(self.body.len()).as_bytes());
+            out.write(itoa::Buffer::new().format(body.len()).as_bytes());
             out.write(b"\r\n");
         }
         out.write(&self.fields);
         out.write(exchange.fields);
         out.write(b"\r\n");
         if has_body {
-            match self.body {
+            match body {
                 Body::Empty => {}
                 Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
                 Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
@@ -238,8 +241,8 @@ impl Response {
 
 /// What of the request decides how its answer lies on the wire.
 pub(super) struct Exchange<'a> {
-    /// `None` where the request was not understood.
-    pub(super) method: Option<&'a Method>,
+    /// The request is HEAD, as far as it was understood.
+    pub(super) is_head: bool,
     pub(super) version: Version,
     /// This answer is the connection's last.
     pub(super) closes: bool,

@@ -48,7 +48,7 @@ impl Validators {
         if fields.get("if-none-match").is_some() {
             return fields.all("if-none-match").any(|value| self.is_among(value));
         }
-        let since = fields.get("if-modified-since").and_then(parse_date);
+        let since = fields.get("if-modified-since").and_then(|value| parse_date(value, request.now()));
         // §13.1.3: a date that is invalid, or in the future, says nothing.
         since.is_some_and(|since| since <= request.now() && self.last_modified <= since)
     }

@@ -314,6 +314,7 @@ fn reject_named(name: &str) -> Reject {
     match name {
         "bad" => Reject::BadRequest("as asked"),
         "forbidden" => Reject::Forbidden("as asked"),
+        "condition" => Reject::PreconditionFailed,
         "range" => Reject::RangeNotSatisfiable { size: 7 },
         "read" => Reject::ReadFailed,
         "unavailable" => Reject::Unavailable,
@@ -1123,6 +1124,7 @@ fn a_reject_knows_whether_its_connection_lives() {
         (Reject::NotFound, get("/", "")),
         (Reject::Forbidden(""), reject_of("forbidden")),
         (Reject::MethodNotAllowed { allow: "GET, HEAD".into() }, "PUT /ping HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (Reject::PreconditionFailed, reject_of("condition")),
         (Reject::RequestTimeout, "G".into()),
         (Reject::RequestTimeout, post("Content-Length: 1\r\n", "")),
         (Reject::ContentTooLarge, post("Content-Length: 1000\r\n", "")),

@@ -346,7 +346,7 @@ impl Connection {
 
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
         let closes = self.is_last || !keep_alive || response.closes();
-        self.write(response.negotiate(request), Some(&request.method), request.version, closes, cx);
+        self.write(response.settle(request), Some(&request.method), request.version, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
     }
 

@@ -16,6 +16,8 @@ pub enum Reject {
     MethodNotAllowed { allow: String },
     /// 408: the rest of a request that was begun did not come in time.
     RequestTimeout,
+    /// 412: a precondition of the request does not hold (RFC 9110 §13).
+    PreconditionFailed,
     /// 413: the body is larger than [`body_bytes_max`](super::Limits::body_bytes_max).
     ContentTooLarge,
     /// 414: the request line is longer than [`request_line_bytes_max`](super::Limits::request_line_bytes_max).
@@ -50,6 +52,7 @@ impl Reject {
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
             Reject::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "the rest of the request did not come in time"),
+            Reject::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ""),
             Reject::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ""),
             Reject::UriTooLong => (StatusCode::URI_TOO_LONG, ""),
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
@@ -74,6 +77,7 @@ impl Reject {
             Reject::NotFound
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
+            | Reject::PreconditionFailed
             | Reject::RangeNotSatisfiable { .. }
             | Reject::HandlerPanicked
             | Reject::ReadFailed

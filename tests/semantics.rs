@@ -1,4 +1,4 @@
-//! What requests mean (RFC 9110): preconditions and ranges, on files, listings and routes. Cases are a request and what must come of
+//! What requests mean (RFC 9110): preconditions, ranges, codings, on files, listings and routes. Cases are a request and what must come of
 //! it; each runs on a Link whole, byte by byte and cut at every offset, and over a socket on every backend, and as HEAD beside GET.
 
 mod backends;
@@ -16,7 +16,7 @@ use serving::Serving;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -71,9 +71,37 @@ impl Site {
             list_tag: String::new(),
             hash_tag: String::new(),
         };
+        fs::write(site.outer.path().join("secret.gz"), "the secret").unwrap();
         site.write("list/a.txt", "a");
+        site.write("index/index.html", "index");
+        site.write("index/index.html.gz", "index, gzipped");
         site.write("empty.txt", "");
-        site.write("coded/x.css", "as it is");
+        for (name, content) in [
+            ("x.css", "as it is"),
+            ("x.css.br", "in brotli"),
+            ("x.css.zst", "in zstandard"),
+            ("x.css.gz", "in gzip"),
+            ("y.js", "as it is"),
+            ("y.js.gz", "in gzip"),
+            ("alone.txt", "as it is"),
+            ("picture.png", "as it is"),
+            ("picture.png.gz", "in gzip"),
+            ("old.css", "as it is"),
+            ("old.css.br", "of what was before"),
+            ("old.css.gz", "in gzip"),
+            ("cut.css", "as it is"),
+            ("cut.css.gz", "in gzip"),
+            ("folder.css", "as it is"),
+            ("folder.css.gz/x", ""),
+            ("out.css", "as it is"),
+            (".dot.css", "hidden"),
+            (".dot.css.gz", "hidden"),
+        ] {
+            site.write(&format!("coded/{name}"), content);
+        }
+        site.set_modified("coded/old.css.br", changed() - Duration::from_nanos(1));
+        site.set_modified("coded/cut.css.gz", changed() - Duration::from_millis(500)); // The second alone, as some programs set it.
+        symlink("../../secret.gz", site.path("coded/out.css.gz")).unwrap();
         site.write("a.bin", hundred()); // The last one, so that where its tag is strong all are.
         site.service = site.serve(Options::default());
         site.file_tag = site.ask("GET /a.bin", "").field("ETag").unwrap().to_string();
@@ -334,6 +362,9 @@ facts! {
     if_range_wants_the_same_bytes,
     one_range_is_a_part,
     several_ranges_are_several_parts,
+    the_best_coding_is_sent,
+    a_coded_form_is_no_older_and_no_other_file,
+    conditions_and_ranges_are_of_the_form_that_was_chosen,
     types_are_meant,
     trace_is_not_allowed,
 }
@@ -772,6 +803,153 @@ mod cases {
         ]
     }
 
+    /// RFC 9110 §12.5.3: the weight decides, then what is smallest; a coding that is not named is not sent.
+    pub fn the_best_coding_is_sent(_: &Site) -> Vec<Case> {
+        let sent = |target: &str, accept: &str, coding: Option<&str>, body: &str| {
+            let fields = if accept == "(none)" { String::new() } else { format!("Accept-Encoding: {accept}\r\n") };
+            let media_type = if target.ends_with("js") { "text/javascript" } else { "text/css" };
+            let case = case(format!("GET {target}"), fields, 200).body(body).with("Vary", "Accept-Encoding");
+            let case = case.with("Content-Type", format!("{media_type}; charset=utf-8"));
+            coding.map_or_else(|| case_without_coding(&case), |coding| with_coding(&case, coding))
+        };
+        let css = |accept: &str, coding: Option<&str>| {
+            let body = match coding {
+                Some("br") => "in brotli",
+                Some("zstd") => "in zstandard",
+                Some(_) => "in gzip",
+                None => "as it is",
+            };
+            sent("/coded/x.css", accept, coding, body)
+        };
+        let (br, zstd, gzip) = (Some("br"), Some("zstd"), Some("gzip"));
+        let mut cases = vec![
+            css("(none)", None),
+            css("", None),
+            css("gzip", gzip),
+            css("GZip", gzip),
+            css("x-gzip", gzip),
+            css("zstd", zstd),
+            css("br", br),
+            css("gzip, deflate, br, zstd", br),
+            css("gzip, zstd", zstd),
+            css("gzip;q=1, br;q=0.9", gzip),
+            css("gzip;q=0.001", gzip),
+            css("br;q=0.5,zstd;q=0.7 , gzip ; q=0.6", zstd),
+            css("gzip\r\nAccept-Encoding: br", br),
+            css("*", br),
+            css("*;q=0.5, br;q=0", zstd),
+            css("gzip;q=0.5, *;q=0.6", br),
+            css("gzip, *;q=0", gzip),
+            css("deflate", None),
+            css("gzip;q=0", None),
+            css("gzip;q=0.000, br;q=0", None),
+            css("gzip;q=2", None),
+            css("gzip;q=x", None),
+            css("gzip;level=9", None),
+            css("gzipped", None),
+            css("gzip br", None),
+            css("identity", None),
+            css("gzip, identity", gzip),
+            css("gzip;q=0.5, identity", None),
+            css("identity;q=0.5, gzip;q=0.4", None),
+            css("identity;q=0.4, gzip;q=0.5", gzip),
+            css("identity;q=1, *;q=0", None),
+            css("identity;q=0, gzip", gzip),
+            sent("/coded/y.js", "br, gzip;q=0.1", gzip, "in gzip"),
+            sent("/coded/y.js", "br, zstd", None, "as it is"),
+        ];
+        // RFC 9110 §12.5.3, §15.5.7: the file as it is can be excluded too.
+        for (target, accept, status) in [
+            ("/coded/x.css", "*;q=0", 406),
+            ("/coded/x.css", "identity;q=0", 406),
+            ("/coded/y.js", "br, identity;q=0", 406),
+            ("/coded/alone.txt", "gzip, *;q=0", 406),
+            ("/coded/picture.png", "identity;q=0, gzip", 406),
+            ("/coded/picture.png", "gzip, *;q=0.1", 200),
+            ("/nothing", "*;q=0", 404),
+        ] {
+            let fields = format!("Accept-Encoding: {accept}\r\nIf-Match: \"x\"\r\nRange: bytes=900-\r\n");
+            let fields = if status == 200 { format!("Accept-Encoding: {accept}\r\n") } else { fields };
+            cases.push(case(format!("GET {target}"), fields, status));
+        }
+        cases
+    }
+
+    fn with_coding(one: &Case, coding: &str) -> Case {
+        let Case { line, fields, status, body, wants } = one;
+        let copy = Case {
+            line: line.clone(),
+            fields: fields.clone(),
+            status: *status,
+            body: body.clone(),
+            wants: wants.clone(),
+        };
+        copy.with("Content-Encoding", coding)
+    }
+
+    fn case_without_coding(one: &Case) -> Case {
+        let mut plain = with_coding(one, "");
+        plain.wants.pop();
+        plain.without("Content-Encoding")
+    }
+
+    pub fn a_coded_form_is_no_older_and_no_other_file(_: &Site) -> Vec<Case> {
+        let all = "Accept-Encoding: gzip, br, zstd\r\n";
+        let plain = |target: &str| case(format!("GET {target}"), all, 200).body("as it is").without("Content-Encoding");
+        let gzip = |target: &str| case(format!("GET {target}"), all, 200).with("Content-Encoding", "gzip");
+        vec![
+            gzip("/coded/old.css").body("in gzip"), // The one in brotli is older by a nanosecond.
+            gzip("/coded/cut.css").body("in gzip"),
+            plain("/coded/folder.css").with("Vary", "Accept-Encoding"),
+            plain("/coded/out.css").with("Vary", "Accept-Encoding"),
+            plain("/coded/alone.txt").with("Vary", "Accept-Encoding"),
+            plain("/coded/picture.png").without("Vary"),
+            gzip("/index/").body("index, gzipped").with("Content-Type", "text/html; charset=utf-8"),
+            case("GET /coded/.dot.css", all, 404),
+            case("GET /coded/.dot.css.gz", all, 404),
+            case("GET /coded/nothing.css", all, 404),
+            // Asked for by its own name it is a file like others.
+            case("GET /coded/x.css.gz", all, 200)
+                .body("in gzip")
+                .with("Content-Type", "application/gzip")
+                .without("Content-Encoding")
+                .without("Vary"),
+            case("GET /coded/x.css.br", "", 200).body("in brotli").without("Content-Encoding"),
+        ]
+    }
+
+    pub fn conditions_and_ranges_are_of_the_form_that_was_chosen(site: &Site) -> Vec<Case> {
+        let tag = |fields: &str| site.ask("GET /coded/x.css", fields).field("ETag").unwrap().to_string();
+        let gzip = "Accept-Encoding: gzip\r\n";
+        let (plain_tag, gzip_tag, br_tag) = (tag(""), tag(gzip), tag("Accept-Encoding: br\r\n"));
+        assert!(plain_tag != gzip_tag && gzip_tag != br_tag && br_tag != plain_tag, "each form has a tag of its own");
+        let ask = |fields: &str, status: u16| case("GET /coded/x.css", fields, status);
+        let none_match = |tag: &str| format!("If-None-Match: {tag}\r\n");
+        let vary = "Accept-Encoding";
+        vec![
+            ask(&(none_match(&gzip_tag) + gzip), 304)
+                .with("ETag", &gzip_tag)
+                .with("Vary", vary)
+                .without("Content-Encoding"),
+            ask(&none_match(&gzip_tag), 200).with("ETag", &plain_tag).with("Vary", vary).body("as it is"),
+            ask(&(none_match(&plain_tag) + gzip), 200).with("ETag", &gzip_tag).body("in gzip"),
+            ask(&none_match(&plain_tag), 304).with("ETag", &plain_tag).with("Vary", vary),
+            ask(&format!("If-Match: {plain_tag}\r\n{gzip}"), 412),
+            ask(&format!("If-Match: {gzip_tag}\r\n{gzip}"), 200).body("in gzip"),
+            // RFC 9110 §14.1.2: ranges are of the coded bytes.
+            ask(&format!("Range: bytes=3-\r\n{gzip}"), 206)
+                .body("gzip")
+                .with("Content-Range", "bytes 3-6/7")
+                .with("Content-Encoding", "gzip")
+                .with("Vary", vary)
+                .with("ETag", &gzip_tag),
+            ask(&format!("Range: bytes=3-\r\nIf-Range: {gzip_tag}\r\n{gzip}"), 206).body("gzip"),
+            ask(&format!("Range: bytes=3-\r\nIf-Range: {plain_tag}\r\n{gzip}"), 200).body("in gzip"),
+            ask(&format!("Range: bytes=7-\r\n{gzip}"), 416).with("Content-Range", "bytes */7"),
+            ask("Range: bytes=7-\r\n", 206).body("s"),
+        ]
+    }
+
     pub fn types_are_meant(site: &Site) -> Vec<Case> {
         let meant = |line: &str, fields: &str, status: u16| {
             case(line, fields, status).with("X-Content-Type-Options", "nosniff")
@@ -782,6 +960,7 @@ mod cases {
             meant("GET /a.bin", "Range: bytes=0-0,9-9\r\n", 206),
             meant("GET /a.bin", "Range: bytes=900-\r\n", 416),
             meant("GET /a.bin", "If-Match: \"x\"\r\n", 412),
+            meant("GET /coded/x.css", "Accept-Encoding: gzip\r\n", 200),
             meant("GET /list/", "", 200),
             meant("GET /list/?json", "", 200),
             meant("GET /list", "", 301),
@@ -868,6 +1047,38 @@ fn a_listing_has_a_tag_of_what_it_says() {
             assert_eq!(site.ask("GET /list/", &format!("If-None-Match: {after}\r\n")).status, 304);
             before = after;
         }
+    }
+}
+
+#[test]
+fn precompressed_files_can_be_left_alone() {
+    for resolver in RESOLVERS {
+        let mut site = Site::new(resolver);
+        site.service = site.serve(Options { precompressed: false, ..Options::default() });
+        let answer = site.ask("GET /coded/x.css", "Accept-Encoding: gzip, br\r\n");
+        assert_eq!((answer.field("Content-Encoding"), answer.field("Vary")), (None, None));
+        assert_eq!(answer.body, b"as it is");
+    }
+}
+
+/// A coded form follows its file: gone, made anew, outdated.
+#[test]
+fn a_coded_form_is_looked_for_each_time() {
+    for resolver in RESOLVERS {
+        let site = Site::new(resolver);
+        let sent = || String::from_utf8(site.ask("GET /coded/y.js", "Accept-Encoding: gzip\r\n").body).unwrap();
+        assert_eq!(sent(), "in gzip");
+        site.set_modified("coded/y.js", changed() + Duration::from_nanos(1));
+        assert_eq!(sent(), "as it is", "the file is newer");
+        site.set_modified("coded/y.js.gz", changed() + Duration::from_nanos(1));
+        assert_eq!(sent(), "in gzip");
+        site.set_modified("coded/y.js.gz", UNIX_EPOCH + Duration::from_secs(999_999_999));
+        assert_eq!(sent(), "as it is", "a whole second is older too");
+        fs::remove_file(site.path("coded/y.js.gz")).unwrap();
+        assert_eq!(sent(), "as it is");
+        fs::remove_file(site.path("coded/y.js")).unwrap();
+        site.write("coded/y.js.gz", "alone");
+        assert_eq!(site.ask("GET /coded/y.js", "Accept-Encoding: gzip\r\n").status, 404, "a form of what is not there");
     }
 }
 

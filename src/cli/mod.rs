@@ -57,6 +57,7 @@ fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
             lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
+            ..files::Options::default()
         })
         .limits(http::Limits {
             head_bytes_max: options.head_max as usize,

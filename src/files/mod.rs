@@ -4,10 +4,11 @@
 //! names beneath the folder's descriptor, and no check of strings is relied on.
 //!
 //! ```text
-//!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ representation: its fields, ─▶ Response
+//!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ representation: which form, ─▶ Response
 //!             dots resolved          beneath DIR       index, slash     conditions, ranges
 //! ```
 
+mod coding;
 mod listing;
 mod media_type;
 mod path;
@@ -51,13 +52,15 @@ pub struct Options {
     pub spa: bool,
     /// The value of Cache-Control for files and 304.
     pub cache_control: Option<String>,
+    /// Whether `x.css.br`, `x.css.zst` or `x.css.gz` is sent for `x.css` to a client that takes that coding, as long as it is not older.
+    pub precompressed: bool,
 }
 
 impl Default for Options {
-    /// `index.html`; listings on; dot names hidden; `no-cache`, so that browsers ask again and get 304, never a stale page.
+    /// `index.html`; listings on; dot names hidden; precompressed files used; `no-cache`, so that browsers ask again and get 304, never a stale page.
     fn default() -> Options {
         let (index, cache_control) = ("index.html".into(), Some("no-cache".into()));
-        Options { index, dot_names: DotNames::Hidden, lists: true, spa: false, cache_control }
+        Options { index, dot_names: DotNames::Hidden, lists: true, spa: false, cache_control, precompressed: true }
     }
 }
 
@@ -130,7 +133,7 @@ impl Files {
             return if at.is_directory {
                 Err(Reject::NotFound)
             } else {
-                Representation::of(request, at, file, &metadata)?.answer(self, request, hurry)
+                Representation::choose(self, request, at, file, &metadata)?.answer(self, request, hurry)
             };
         }
         if !at.is_directory {
@@ -139,7 +142,7 @@ impl Files {
         let index = at.join(&self.options.index);
         match self.open(&index) {
             Ok((file, metadata)) if metadata.is_file() => {
-                Representation::of(request, &index, file, &metadata)?.answer(self, request, hurry)
+                Representation::choose(self, request, &index, file, &metadata)?.answer(self, request, hurry)
             }
             Ok(_) | Err(Reject::NotFound) if self.options.lists => self.list(request, at, &file).map(Some),
             Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index")),

@@ -1,8 +1,9 @@
-//! A file as it is sent: what its fields say, and how much of it is asked for.
+//! A file as it is sent: which form of it, what its fields say, and how much of it is asked for.
 //!
-//! Invariant: conditions and ranges are of the file that was opened: its tag, its date, its bytes.
+//! Invariant: conditions and ranges are of the form that was chosen: its tag, its date, its bytes.
 
-use super::media_type::media_type;
+use super::coding::{Accepted, Coding};
+use super::media_type::{is_compressible, media_type};
 use super::path::Resolved;
 use super::validators::validators;
 use super::{Files, reject};
@@ -28,19 +29,24 @@ pub(super) enum Hurry {
     Yes,
 }
 
-/// The representation that a request selects (RFC 9110 §3.2).
+/// The form of a file that was chosen for a request (RFC 9110 §3.2).
 pub(super) struct Representation {
     file: Arc<OpenFile>,
+    /// Of the file, whatever its coding.
     media_type: Cow<'static, str>,
+    coding: Option<Coding>,
+    /// It might have been another for another client.
+    varies: bool,
     validators: Validators,
 }
 
 impl Representation {
-    /// Of the file that is open and named by `at`.
+    /// Chooses the form of the file that is open and named by `at`.
     ///
     /// # Errors
-    /// 404 where it is no regular file.
-    pub(super) fn of(
+    /// 404 where it is no regular file; 406.
+    pub(super) fn choose(
+        files: &Files,
         request: &Request<'_>,
         at: &Resolved,
         file: File,
@@ -49,11 +55,23 @@ impl Representation {
         if !metadata.is_file() {
             return Err(Reject::NotFound); // A FIFO, a socket, a device.
         }
-        Ok(Representation {
+        let media_type = media_type(&at.path);
+        let accepted = Accepted::by(request);
+        // Only of types that compressing makes smaller: a picture costs no open that fails, and a cache that keeps it need not tell clients
+        // apart. Of the others Vary stands whether or not a coded form is there today.
+        let varies = files.options.precompressed && is_compressible(&media_type);
+        let coded = if varies { accepted.open(&files.root, at, metadata) } else { None };
+        let form = |file, metadata: &Metadata, coding| Representation {
             file: Arc::new(OpenFile::new(file, metadata)),
-            media_type: media_type(&at.path),
-            validators: validators(metadata, request.now()),
-        })
+            media_type,
+            coding,
+            varies,
+            validators: validators(metadata, coding, request.now()),
+        };
+        match coded {
+            Some((file, metadata, coding)) => Ok(form(file, &metadata, Some(coding))),
+            None => accepted.check_plain().map(|()| form(file, metadata, None)),
+        }
     }
 
     /// Answers 304, 412, 416, 206 or 200, in this order of questions (RFC 9110 §13.2.2). `None` where the file changed while it was read.
@@ -110,7 +128,13 @@ impl Representation {
 
     /// The fields of the 200. HEAD and 304 have them too, as far as they have any.
     fn head(&self, files: &Files, content_type: &str) -> Response {
-        let response = Response::of_type(content_type);
+        let mut response = Response::of_type(content_type);
+        if let Some(coding) = self.coding {
+            response = response.field("Content-Encoding", coding.name());
+        }
+        if self.varies {
+            response = response.field("Vary", "Accept-Encoding");
+        }
         files.with_cache_control(response.with_validators(&self.validators)).field("Accept-Ranges", "bytes")
     }
 

@@ -10,6 +10,7 @@
 //!                                          chunked               body
 //! ```
 
+mod coding;
 mod conditions;
 mod connection;
 mod date;
@@ -21,6 +22,7 @@ mod reject;
 mod request;
 mod response;
 
+pub use coding::coding_weight;
 pub use conditions::{EntityTag, Validators, Verdict, evaluate_preconditions};
 pub use connection::{Connection, Listener};
 pub(crate) use date::seconds;

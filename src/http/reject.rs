@@ -14,6 +14,8 @@ pub enum Reject {
     /// 405, with the methods that are allowed (RFC 9110 §10.2.1).
     #[allow(missing_docs)]
     MethodNotAllowed { allow: String },
+    /// 406: what there is has only forms that the client says it does not take.
+    NotAcceptable,
     /// 408: the rest of a request that was begun did not come in time.
     RequestTimeout,
     /// 412: a precondition of the request does not hold (RFC 9110 §13).
@@ -51,6 +53,7 @@ impl Reject {
             Reject::NotFound => (StatusCode::NOT_FOUND, ""),
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reject::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "the request refuses every form of it that there is"),
             Reject::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "the rest of the request did not come in time"),
             Reject::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ""),
             Reject::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ""),
@@ -77,6 +80,7 @@ impl Reject {
             Reject::NotFound
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
+            | Reject::NotAcceptable
             | Reject::PreconditionFailed
             | Reject::RangeNotSatisfiable { .. }
             | Reject::HandlerPanicked

@@ -348,6 +348,8 @@ fn reject_named(name: &str) -> Reject {
     match name {
         "bad" => Reject::BadRequest("as asked"),
         "forbidden" => Reject::Forbidden("as asked"),
+        "form" => Reject::NotAcceptable,
+        "condition" => Reject::PreconditionFailed,
         "range" => Reject::RangeNotSatisfiable { size: 7 },
         "read" => Reject::ReadFailed,
         "unavailable" => Reject::Unavailable,
@@ -1438,6 +1440,8 @@ fn a_reject_knows_whether_its_connection_lives() {
             Reject::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
             "PUT /ping HTTP/1.1\r\nHost: h\r\n\r\n".into(),
         ),
+        (Reject::NotAcceptable, reject_of("form")),
+        (Reject::PreconditionFailed, reject_of("condition")),
         (Reject::RequestTimeout, "G".into()),
         (Reject::RequestTimeout, post("Content-Length: 1\r\n", "")),
         (Reject::ContentTooLarge, post("Content-Length: 1000\r\n", "")),

@@ -379,7 +379,7 @@ impl Connection {
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
         let closes = self.is_last || !keep_alive || response.closes();
         let is_head = request.method == Method::HEAD;
-        self.write(response.negotiate(request), Some(request), is_head, closes, cx);
+        self.write(response.settle(request), Some(request), is_head, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
     }
 

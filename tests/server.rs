@@ -2,19 +2,20 @@
 
 mod backends;
 mod client;
+mod running;
 
 use backends::on_every_backend;
 use client::Client;
+use running::{Running, with_strategy};
 use std::io::{Write, stderr};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 use tempfile::TempDir;
 use tripoll::http::{Body, Limits, Reject, StatusCode};
 use tripoll::poller::Strategy;
-use tripoll::reactor::{self, Handle};
+use tripoll::reactor;
 use tripoll::router::RouteError;
 use tripoll::{Backend, Error, HttpServer, Response, Trigger};
 
@@ -39,39 +40,7 @@ on_every_backend! {
 
 const GET: &str = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
 
-fn with_strategy(server: HttpServer, strategy: Strategy) -> HttpServer {
-    match strategy {
-        Strategy::Select { limit: None } => server.backend(Backend::Select),
-        Strategy::Select { limit: Some(limit) } => server.backend(Backend::Select).select_limit(limit),
-        Strategy::Poll => server.backend(Backend::Poll),
-        Strategy::Epoll { trigger } => server.backend(Backend::Epoll).trigger(trigger),
-    }
-}
-
-/// A server on a thread of its own.
-struct Running {
-    address: SocketAddr,
-    handle: Handle,
-    thread: Option<JoinHandle<tripoll::Result<()>>>,
-    _folder: TempDir,
-}
-
 impl Running {
-    fn new(strategy: Strategy, configure: impl FnOnce(HttpServer) -> HttpServer + Send + 'static) -> Running {
-        let folder = TempDir::new().unwrap();
-        std::fs::write(folder.path().join("file.txt"), "a file").unwrap();
-        let directory = folder.path().to_path_buf();
-        let (tell, told) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let server = HttpServer::new("127.0.0.1:0", directory).route("GET", "/hello", |_| Response::text("hello"));
-            let bound = with_strategy(configure(server), strategy).bind()?;
-            tell.send((bound.addresses()[0], bound.handle())).unwrap();
-            bound.run()
-        });
-        let Ok((address, handle)) = told.recv() else { panic!("{:?}", thread.join()) };
-        Running { address, handle, thread: Some(thread), _folder: folder }
-    }
-
     fn client(&self) -> Client {
         Client::new(self.address)
     }
@@ -89,14 +58,6 @@ impl Running {
         let mut client = self.client();
         client.send(request);
         client.answer(request.starts_with("HEAD "))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.handle.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(Ok(())))), "the server failed: {ended:?}");
     }
 }
 

@@ -74,8 +74,20 @@ impl Browser {
     }
 
     /// A new tab, in front, that shows `url`.
+    #[track_caller]
     pub fn open(&mut self, url: &str) -> Page {
-        let target = self.session.call("Target.createTarget", json!({ "url": "about:blank" }));
+        self.open_in(json!({ "url": "about:blank" }), url)
+    }
+
+    /// A new tab in a window of its own, which hides no other.
+    #[track_caller]
+    pub fn open_beside(&mut self, url: &str) -> Page {
+        self.open_in(json!({ "url": "about:blank", "newWindow": true }), url)
+    }
+
+    #[track_caller]
+    fn open_in(&mut self, place: Value, url: &str) -> Page {
+        let target = self.session.call("Target.createTarget", place);
         let target = target["targetId"].as_str().unwrap().to_string();
         let session = Session::new(&self.host, &format!("ws://{}/devtools/page/{target}", self.host));
         let mut page = Page { session, target };

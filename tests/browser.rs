@@ -159,6 +159,47 @@ fn a_page_that_is_paused_asks_nothing_until_it_goes_on() {
 }
 
 #[test]
+fn the_charts_glide_only_for_who_likes_motion() {
+    let Some(mut browser) = Browser::new() else { return };
+    let (_server, address) = serve(&[], project());
+    let mut page = browser.open(&format!("http://{address}/"));
+    let glides = "document.querySelector('#turns g').getAnimations().length > 0";
+    page.wait_for(glides);
+    page.prefer("prefers-reduced-motion", "reduce");
+    page.wait_for(&format!("!({glides})")); // What had begun goes on to its end.
+    let drawn = "document.querySelector('#turns .series').getAttribute('d')";
+    for _ in 0..3 {
+        let before = page.evaluate(drawn);
+        page.wait_for(&format!("{drawn} !== {before}"));
+        assert_eq!(page.evaluate(glides), false);
+    }
+    assert_clean(&mut page);
+}
+
+#[test]
+fn nothing_is_wider_than_a_phone() {
+    let Some(mut browser) = Browser::new() else { return };
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("unbroken_name_".repeat(15)), "").unwrap();
+    let (_demonstration, page_address) = serve(&[], project());
+    let (_listing, address) = serve(&["."], folder.path());
+    let mut page = browser.open("about:blank");
+    page.resize(375, 800);
+    for (url, wide) in [
+        (format!("http://{page_address}/"), "#panel, #part"),
+        (format!("http://{page_address}/files/"), "table"),
+        (format!("http://{address}/"), "table"),
+        (format!("http://{address}/missing"), "h1"),
+    ] {
+        page.visit(&url);
+        page.wait_for(&format!(
+            "[...document.querySelectorAll('{wide}')].every(part => part.checkVisibility() && part.offsetWidth <= 375)"
+        ));
+        assert_eq!(page.evaluate("[innerWidth, document.documentElement.scrollWidth]"), json!([375, 375]), "{url}");
+    }
+}
+
+#[test]
 fn without_its_routes_the_page_says_how_to_have_them() {
     let Some(mut browser) = Browser::new() else { return };
     let (_server, address) = serve(&["static"], project());

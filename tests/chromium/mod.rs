@@ -173,6 +173,20 @@ impl Page {
         }
     }
 
+    /// Has the page's user prefer something, as `prefers-reduced-motion`.
+    #[track_caller]
+    pub fn prefer(&mut self, feature: &str, value: &str) {
+        let features = json!({ "features": [{ "name": feature, "value": value }] });
+        self.session.call("Emulation.setEmulatedMedia", features);
+    }
+
+    /// As on a screen of this size, with fingers.
+    #[track_caller]
+    pub fn resize(&mut self, width: u32, height: u32) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": true });
+        self.session.call("Emulation.setDeviceMetricsOverride", screen);
+    }
+
     /// A click in the middle of an element, wherever that is.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {

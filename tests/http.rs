@@ -1120,6 +1120,7 @@ mod cases {
     }
 }
 
+/// RFC 9110 §10.1.1.
 #[test]
 fn a_body_is_asked_for_only_while_it_has_not_begun() {
     let listener = Listener::new(site(), limits());
@@ -1147,6 +1148,7 @@ fn a_body_is_asked_for_only_while_it_has_not_begun() {
     }
 }
 
+/// RFC 9110 §9.3.2 and §8.6.
 #[test]
 fn head_has_the_fields_of_get_one_by_one() {
     let listener = Listener::new(unmarked_site(), limits());
@@ -1172,6 +1174,7 @@ fn unmarked_site() -> Arc<dyn Service> {
     Arc::new(router)
 }
 
+/// RFC 9110 §9.3.2.
 #[test]
 fn head_has_no_body_when_its_own_is_too_large_or_late() {
     let listener = Listener::new(site(), limits());
@@ -1278,6 +1281,7 @@ fn html_is_sent_to_who_takes_it() {
     }
 }
 
+/// RFC 9110 §6.6.1 and §5.6.7.
 #[test]
 fn every_answer_tells_the_time() {
     let wires = [
@@ -1319,6 +1323,7 @@ fn after(steps: &[(&str, Duration)], want: &[u16], is_open: bool) {
     assert_eq!((&statuses[..], link.is_open()), (want, is_open), "{steps:?}");
 }
 
+/// RFC 9112 §9.5, RFC 9110 §15.5.9.
 #[test]
 fn a_request_has_its_time_and_no_more() {
     let (head, idle, body) = (limits().head_timeout, limits().idle_timeout, limits().body_timeout);
@@ -1366,6 +1371,7 @@ fn a_deadline_that_did_not_pass_is_harmless_between_requests() {
     assert_eq!(read_all(&link.sent).unwrap().len(), 2);
 }
 
+/// RFC 9112 §9.6.
 #[test]
 fn a_server_that_goes_down_finishes_what_was_begun() {
     let request = get("/ping", "");
@@ -1413,6 +1419,7 @@ fn a_server_that_is_about_to_go_down_answers_one_request_more() {
     }
 }
 
+/// RFC 9110 §15.5 and §15.6; RFC 9112 §9.6: who closes says so.
 #[test]
 fn a_reject_knows_whether_its_connection_lives() {
     let late = Duration::from_secs(3600);
@@ -1586,6 +1593,7 @@ proptest! {
     }
 }
 
+/// RFC 9110 §5.5: white space around a value is no part of it.
 #[test]
 fn a_request_tells_its_handler_all_about_it() {
     let mut router = Router::new(Nothing);

@@ -6,6 +6,7 @@
 //! fn main() -> tripoll::Result<()> {
 //!     HttpServer::new("127.0.0.1:8000", "static")
 //!         .backend(Backend::Epoll)
+//!         .route("GET", "/time", |_| Response::text(tripoll::date::now()))
 //!         .route("GET", "/hello/{name}", |request| Response::text(format!("Hello, {}!\n", request.param("name"))))
 //!         .serve_forever()
 //! }
@@ -43,6 +44,11 @@ pub mod sys;
 mod timer;
 mod transport;
 
-pub use http::{Request, Response};
+pub use http::{Request, Response, date};
 pub use poller::{Backend, Trigger};
 pub use server::{Error, HttpServer, Result};
+
+/// What the README shows is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

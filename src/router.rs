@@ -1,6 +1,7 @@
 //! Which handler answers: routes by path and method, everything else by a fallback.
 
 use crate::http::{Method, Reception, Reject, Request, Response, Service, StatusCode};
+use matchit::InsertError;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,12 +11,13 @@ const WHOLE_SERVER: &str = "*";
 /// A closure that answers requests.
 pub type Handler = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
 
-/// Routes, and what answers where none matches.
+/// Routes, what answers where none matches, and what answers where that has nothing either.
 pub struct Router {
     /// From a path to its place in `routes`.
     paths: matchit::Router<usize>,
     routes: Vec<Route>,
     fallback: Box<dyn Service>,
+    not_found: Option<Handler>,
 }
 
 /// The methods of one path.
@@ -31,9 +33,12 @@ pub enum RouteError {
     /// The method is no token.
     #[allow(missing_docs)]
     Method { method: String },
-    /// The path is none, or collides with another: in words.
+    /// The path is none: in words.
     #[allow(missing_docs)]
     Path { path: String, reason: String },
+    /// Both paths match the same targets.
+    #[allow(missing_docs)]
+    Collision { path: String, with: String },
     /// Path and method are taken.
     #[allow(missing_docs)]
     Taken { method: String, path: String },
@@ -44,6 +49,9 @@ impl fmt::Display for RouteError {
         match self {
             RouteError::Method { method } => write!(f, "{method:?} is no method; try \"GET\""),
             RouteError::Path { path, reason } => write!(f, "the route {path:?} can't be added: {reason}"),
+            RouteError::Collision { path, with } => {
+                write!(f, "the routes {path:?} and {with:?} match the same targets; give one of them another path")
+            }
             RouteError::Taken { method, path } => write!(f, "the route {method} {path} is there twice"),
         }
     }
@@ -54,7 +62,12 @@ impl std::error::Error for RouteError {}
 impl Router {
     /// No routes: `fallback` answers everything.
     pub fn new(fallback: impl Service + 'static) -> Router {
-        Router { paths: matchit::Router::new(), routes: Vec::new(), fallback: Box::new(fallback) }
+        Router { paths: matchit::Router::new(), routes: Vec::new(), fallback: Box::new(fallback), not_found: None }
+    }
+
+    /// Lets `handler` answer, with 404, whatever neither a route nor the fallback has.
+    pub fn not_found(&mut self, handler: Handler) {
+        self.not_found = Some(handler);
     }
 
     /// Lets `handler` answer `method` on `path`, in which `{name}` matches a segment and `{*name}` all the rest.
@@ -72,7 +85,10 @@ impl Router {
         let at = match known {
             Some(at) => at,
             None => {
-                self.paths.insert(path, self.routes.len()).map_err(|error| no_path(error.to_string()))?;
+                self.paths.insert(path, self.routes.len()).map_err(|error| match error {
+                    InsertError::Conflict { with } => RouteError::Collision { path: path.into(), with },
+                    other => no_path(other.to_string()),
+                })?;
                 self.routes.push(Route { path: path.into(), handlers: Vec::new() });
                 self.routes.len() - 1
             }
@@ -102,7 +118,8 @@ impl Router {
 }
 
 impl Route {
-    /// The handler for a method. HEAD is answered by GET's, whose body is then left out (RFC 9110 §9.3.2).
+    /// The handler for a method. HEAD is answered by GET's, whose body is then left out (RFC 9110 §9.3.2); OPTIONS, where it has none, is
+    /// answered by [`Router`] itself.
     fn handler(&self, method: &Method) -> Result<&Handler, Reject> {
         let of = |method: &Method| self.handlers.iter().find(|(candidate, _)| candidate == method);
         let found = of(method).or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None });
@@ -114,6 +131,9 @@ impl Route {
         if methods.contains(&"GET") && !methods.contains(&"HEAD") {
             methods.push("HEAD");
         }
+        if !methods.contains(&"OPTIONS") {
+            methods.push("OPTIONS");
+        }
         methods.sort_unstable();
         methods.join(", ")
     }
@@ -124,9 +144,21 @@ impl Service for Router {
         if request.path() == WHOLE_SERVER {
             return self.whole_server();
         }
-        let Some((route, params)) = self.find(request) else { return self.fallback.respond(request) };
+        let Some((route, params)) = self.find(request) else {
+            let response = self.fallback.respond(request);
+            return match &self.not_found {
+                Some(handler) if response.status() == StatusCode::NOT_FOUND => {
+                    handler(request).with_status(StatusCode::NOT_FOUND)
+                }
+                _ => response,
+            };
+        };
         match route.handler(request.method()) {
             Ok(handler) => handler(&Request { params, ..request.clone() }),
+            // RFC 9110 §9.3.7: what could be asked here.
+            Err(_) if request.method() == Method::OPTIONS => {
+                Response::new(StatusCode::NO_CONTENT).field("Allow", &route.allow())
+            }
             Err(reject) => reject.into(),
         }
     }
@@ -138,6 +170,7 @@ impl Service for Router {
         let Some((route, _)) = self.find(request) else { return self.fallback.receive_body(request) };
         match route.handler(request.method()) {
             Ok(_) => Reception::Buffer,
+            Err(_) if request.method() == Method::OPTIONS => Reception::Buffer,
             Err(reject) => Reception::Refuse(reject.into()),
         }
     }

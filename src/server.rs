@@ -1,9 +1,10 @@
 //! The server: where HTTP meets sockets.
 
 use crate::files::{self, Files, Resolver};
-use crate::http::{self, Request, Response};
+use crate::http::{self, Answered, Reject, Request, Response, Service};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
-use crate::reactor::{self, Counters, Handle, Notice, Reactor};
+use crate::protocol::{Link, Now};
+use crate::reactor::{self, Handle, Notice, Reactor};
 use crate::router::{Handler, RouteError, Router};
 use crate::sys;
 use std::fmt;
@@ -11,7 +12,10 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -31,13 +35,15 @@ const PORTS_TRIED: u16 = 64;
 /// fn main() -> tripoll::Result<()> {
 ///     HttpServer::new("127.0.0.1:8000", "static")
 ///         .backend(Backend::Epoll)
+///         .route("GET", "/time", |_| Response::text(tripoll::date::now()))
 ///         .route("GET", "/hello/{name}", |request| Response::text(format!("Hello, {}!\n", request.param("name"))))
 ///         .serve_forever()
 /// }
 /// ```
 pub struct HttpServer {
     addresses: Vec<String>,
-    directory: PathBuf,
+    /// `None` serves routes alone.
+    directory: Option<PathBuf>,
     backend: Backend,
     trigger: Trigger,
     select_limit: Option<RawFd>,
@@ -46,16 +52,47 @@ pub struct HttpServer {
     limits: http::Limits,
     loop_limits: reactor::Limits,
     routes: Vec<(String, String, Handler)>,
+    not_found: Option<Handler>,
+    meter: Meter,
     on_notice: Box<dyn FnMut(&Notice)>,
+    on_answer: Rc<dyn Fn(&Answered<'_>)>,
+}
+
+/// What a server does, to be read from any thread while it runs, or by a handler. Clones read the same server.
+#[derive(Debug, Clone, Default)]
+pub struct Meter {
+    answers: Arc<AtomicU64>,
+    reactor: reactor::Meter,
+}
+
+/// What a server has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Answers given, also to what was no request.
+    pub answers: u64,
+    /// Connections, bytes, waits: as of the end of the loop's last turn.
+    pub reactor: reactor::Counters,
+}
+
+impl Meter {
+    /// All zero until the server runs.
+    pub fn read(&self) -> Counters {
+        Counters { answers: self.answers.load(Ordering::Relaxed), reactor: self.reactor.read() }
+    }
 }
 
 impl HttpServer {
     /// A server at `address` (`127.0.0.1:8000`, `[::1]:0`, `localhost:8000`; port 0 lets the kernel choose) of the files beneath
     /// `directory`. Nothing is opened yet.
     pub fn new(address: impl Into<String>, directory: impl Into<PathBuf>) -> HttpServer {
+        HttpServer { directory: Some(directory.into()), ..HttpServer::without_files(address) }
+    }
+
+    /// The same with routes alone: what none of them matches is 404.
+    pub fn without_files(address: impl Into<String>) -> HttpServer {
         HttpServer {
             addresses: vec![address.into()],
-            directory: directory.into(),
+            directory: None,
             backend: Backend::default(),
             trigger: Trigger::default(),
             select_limit: None,
@@ -64,7 +101,10 @@ impl HttpServer {
             limits: http::Limits::default(),
             loop_limits: reactor::Limits::default(),
             routes: Vec::new(),
+            not_found: None,
+            meter: Meter::default(),
             on_notice: Box::new(|_| ()),
+            on_answer: Rc::new(|_| ()),
         }
     }
 
@@ -135,6 +175,26 @@ impl HttpServer {
         self
     }
 
+    /// Lets a closure answer whatever neither a route nor a file does. Its status is made 404.
+    pub fn not_found<Answer: Into<Response>>(
+        mut self,
+        handler: impl Fn(&Request<'_>) -> Answer + Send + Sync + 'static,
+    ) -> HttpServer {
+        self.not_found = Some(Arc::new(move |request| handler(request).into()));
+        self
+    }
+
+    /// Shows what the server does, once it runs.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    /// Who is told of each answer as it is queued: for an access log. Called on the loop's thread: it must not block.
+    pub fn on_answer(mut self, tell: impl Fn(&Answered<'_>) + 'static) -> HttpServer {
+        self.on_answer = Rc::new(tell);
+        self
+    }
+
     /// Who is told what the operator should know. By default nobody.
     pub fn on_notice(mut self, tell: impl FnMut(&Notice) + 'static) -> HttpServer {
         self.on_notice = Box::new(tell);
@@ -147,13 +207,8 @@ impl HttpServer {
     /// [`Error`], of which each says what to try.
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
-        let directory_error = |source| Error::Directory { path: self.directory.clone(), source };
-        let files = Files::new(&self.directory, self.files.clone()).map_err(directory_error)?;
-        let resolver = files.resolver();
-        let mut router = Router::new(files);
-        for (method, path, handler) in self.routes {
-            router.add(&method, &path, handler)?;
-        }
+        let (router, resolver) = self.router()?;
+        let service = Arc::new(router);
         let mut listeners = Vec::new();
         for address in &self.addresses {
             listeners.append(&mut listen(address)?);
@@ -162,18 +217,56 @@ impl HttpServer {
         let descriptors_max = sys::raise_descriptor_limit()?;
         let connections_max =
             usize::try_from(descriptors_max.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
-        let mut limits = self.loop_limits;
+        let mut limits = self.loop_limits.clone();
         limits.connections_max = limits.connections_max.min(connections_max.max(1));
         let mut reactor = Reactor::new(strategy, limits)?;
-        reactor.on_notice(self.on_notice);
-        let service = Arc::new(router);
+        reactor.show_on(self.meter.reactor.clone());
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.push(listener.local_addr()?);
-            let limits = self.limits.clone();
-            reactor.listen(listener, http::Listener::with_fields(service.clone(), limits, &self.fields))?;
+            reactor.listen(listener, self.listener(service.clone()))?;
         }
-        Ok(BoundServer { reactor, addresses, strategy, resolver })
+        reactor.on_notice(self.on_notice);
+        Ok(BoundServer { reactor, addresses, strategy, resolver, meter: self.meter })
+    }
+
+    /// What it answers to `input`, the bytes of one connection from its first to its last: to try routes without a socket.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind) for folder and routes; [`Error::Loop`] where a file of an answer can't be read.
+    pub fn answer(&self, input: &[u8]) -> Result<Vec<u8>> {
+        let (router, _) = self.router()?;
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut link = Link::new(Box::new(self.listener(Arc::new(router)).connection(nobody)));
+        let now = Now { monotonic: Instant::now(), wall: SystemTime::now() };
+        Ok(link.answer(input, now)?)
+    }
+
+    fn router(&self) -> Result<(Router, Option<Resolver>)> {
+        let (mut router, resolver) = match &self.directory {
+            None => (Router::new(Nothing), None),
+            Some(directory) => {
+                let directory_error = |source| Error::Directory { path: directory.clone(), source };
+                let files = Files::new(directory, self.files.clone()).map_err(directory_error)?;
+                let resolver = files.resolver();
+                (Router::new(files), Some(resolver))
+            }
+        };
+        for (method, path, handler) in &self.routes {
+            router.add(method, path, handler.clone())?;
+        }
+        if let Some(handler) = &self.not_found {
+            router.not_found(handler.clone());
+        }
+        Ok((router, resolver))
+    }
+
+    fn listener(&self, service: Arc<Router>) -> http::Listener {
+        let (answers, tell) = (self.meter.answers.clone(), self.on_answer.clone());
+        http::Listener::with_fields(service, self.limits.clone(), &self.fields).on_answer(move |answered| {
+            answers.fetch_add(1, Ordering::Relaxed);
+            tell(answered);
+        })
     }
 
     /// [`bind`](Self::bind) and [`run`](BoundServer::run).
@@ -185,12 +278,22 @@ impl HttpServer {
     }
 }
 
+/// A folder that is none.
+struct Nothing;
+
+impl Service for Nothing {
+    fn respond(&self, _: &Request<'_>) -> Response {
+        Reject::NotFound.into()
+    }
+}
+
 /// A server that listens.
 pub struct BoundServer {
     reactor: Reactor,
     addresses: Vec<SocketAddr>,
     strategy: Strategy,
-    resolver: Resolver,
+    resolver: Option<Resolver>,
+    meter: Meter,
 }
 
 impl BoundServer {
@@ -204,14 +307,14 @@ impl BoundServer {
         self.strategy
     }
 
-    /// How names beneath its folder are resolved.
-    pub fn resolver(&self) -> Resolver {
+    /// How names beneath its folder are resolved, if it has one.
+    pub fn resolver(&self) -> Option<Resolver> {
         self.resolver
     }
 
-    /// What it has done so far.
-    pub fn counters(&self) -> Counters {
-        self.reactor.counters()
+    /// Shows what it does, to other threads while it runs.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// Stops it, from any thread.

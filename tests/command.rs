@@ -1,22 +1,17 @@
 //! The command as a person or a script meets it: what it says, where it says it, and how it ends.
 
 mod client;
+mod process;
 
 use client::Client;
+use process::{PATIENCE, Process, TRIPOLL, command, lines};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write, stderr};
+use std::io::{Write, stderr};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
-
-const TRIPOLL: &str = env!("CARGO_BIN_EXE_tripoll");
-
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -24,80 +19,6 @@ fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("a.txt"), "content").unwrap();
     folder
-}
-
-fn command(arguments: &[&str], cwd: &Path) -> Command {
-    let mut command = Command::new(TRIPOLL);
-    command.args(arguments).current_dir(cwd).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A child that does not outlive its test, however that ends.
-struct Process {
-    child: Child,
-    /// Its lines, as they come; disconnected when it closes them.
-    stdout: Receiver<String>,
-    stderr: Receiver<String>,
-}
-
-impl Process {
-    fn new(mut command: Command) -> Process {
-        let mut child = command.spawn().unwrap();
-        let (stdout, stderr) = (lines(child.stdout.take()), lines(child.stderr.take()));
-        Process { child, stdout, stderr }
-    }
-
-    /// A server, and where it listens.
-    #[track_caller]
-    fn serving(command: Command) -> (Process, String, SocketAddr) {
-        let process = Process::new(command);
-        let Ok(line) = process.stdout.recv_timeout(PATIENCE) else { panic!("it says: {:?}", process.end()) };
-        let (_, after) = line.split_once("http://").unwrap_or_else(|| panic!("no address in {line:?}"));
-        let address = after.split('/').next().and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
-        (process, line, address)
-    }
-
-    /// Its exit code and what else it says, when it ends by itself.
-    #[track_caller]
-    fn end(mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
-        let (stdout, stderr) = (rest(&self.stdout), rest(&self.stderr));
-        (self.child.wait().unwrap().code(), stdout, stderr)
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn lines(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let (tell, told) = mpsc::channel();
-    if let Some(stream) = stream {
-        std::thread::spawn(move || {
-            BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
-        });
-    }
-    told
-}
-
-#[track_caller]
-fn rest(lines: &Receiver<String>) -> Vec<String> {
-    let mut rest = Vec::new();
-    loop {
-        match lines.recv_timeout(PATIENCE) {
-            Ok(line) => rest.push(line),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return rest,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it neither ends nor says more than {rest:?}"),
-        }
-    }
 }
 
 #[track_caller]
@@ -310,6 +231,7 @@ fn answer_of(flags: &[&str], variables: &[(&str, &str)], request: &str) -> (u16,
     for (name, text) in [("index.html", "index"), ("home.htm", "home"), (".dot", "dot")] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
+    std::os::unix::fs::symlink("/proc/self/comm", folder.path().join("out")).unwrap();
     let mut command = command(&[&["-p", "0", "."], flags].concat(), folder.path());
     command.envs(variables.iter().copied());
     let (_process, _, address) = Process::serving(command);
@@ -339,6 +261,11 @@ fn each_option_does_what_it_says() {
     check(&["--spa"], &format!("GET /a.txt HTTP/1.1\n{html}"), 200, "no-cache none", "content");
     check(&["--spa"], "GET /app.js HTTP/1.1\nHost: h\nAccept: */*\n\n", 404, "none none", "404");
     check(&["--spa"], &format!("DELETE /app/7 HTTP/1.1\n{html}"), 405, "none none", "<!DOCTYPE html>");
+    check(&[], "GET /out HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
+    check(&["--follow-links"], "GET /out HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "");
+    check(&[], "GET /hello/x HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
+    check(&["--demo"], "GET /hello/x HTTP/1.1\nHost: h\n\n", 200, "none none", "Hello, x!");
+    check(&["--demo"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "index");
     check(&["--cache-control", "max-age=60"], "GET / HTTP/1.1\nHost: h\n\n", 200, "max-age=60 none", "index");
     let not_modified = "GET / HTTP/1.1\nHost: h\nIf-None-Match: *\n\n";
     check(&["--cache-control", "max-age=60"], not_modified, 304, "max-age=60 none", "");
@@ -355,6 +282,80 @@ fn each_option_does_what_it_says() {
     check(&["--body-max", "4"], body, 413, "none none", "413");
     check(&["--head-timeout", "50ms"], "GET / HT", 408, "none none", "408");
     check(&["--body-timeout", "50ms"], &body[..body.len() - 1], 408, "none none", "408");
+}
+
+#[test]
+fn the_demonstration_answers_what_is_no_page() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("static")).unwrap();
+    for (flags, backend, trigger) in [
+        (&["--backend", "select"][..], "select", "level"),
+        (&["--backend", "poll"], "poll", "level"),
+        (&["--backend", "epoll"], "epoll", "level"),
+        (&["--trigger", "edge"], "epoll", "edge"),
+    ] {
+        let (_process, line, address) = Process::serving(command(&[&["-p", "0"], flags].concat(), folder.path()));
+        assert!(line.contains("serving static at"), "{line}");
+        let mut client = Client::new(address);
+        let mut ask = |request: &str| {
+            client.send(request.replace('\n', "\r\n"));
+            let answer = client.answer(false);
+            assert_eq!(answer.status, 200, "{request}");
+            (answer.field("Content-Type").unwrap().to_string(), String::from_utf8(answer.body).unwrap())
+        };
+        let text = |body: &str| ("text/plain; charset=utf-8".to_string(), body.to_string());
+        let (_, time) = ask("GET /time HTTP/1.1\nHost: h\n\n");
+        assert!(
+            time.ends_with(" GMT\n")
+                && tripoll::http::parse_date(time.trim().as_bytes(), std::time::SystemTime::now()).is_some(),
+            "{time}"
+        );
+        assert_eq!(ask("GET /hello/W%C3%B6rld HTTP/1.1\nHost: h\n\n"), text("Hello, Wörld!\n"));
+        let echo = "POST /echo HTTP/1.1\nHost: h\nContent-Type: text/html\nContent-Length: 3\n\n<b>";
+        assert_eq!(ask(echo), text("<b>"), "never as a page");
+        let (media_type, counters) = ask("GET /counters HTTP/1.1\nHost: h\n\n");
+        let counters: serde_json::Value = serde_json::from_str(&counters).unwrap();
+        let said = |pointer: &str| counters.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {counters}"));
+        assert_eq!(media_type, "application/json");
+        assert_eq!((said("/backend"), said("/trigger")), (&backend.into(), &trigger.into()));
+        assert_eq!((said("/requests"), said("/connections/open")), (&3.into(), &1.into()), "up to this request");
+        assert!(said("/bytes/received").as_u64() > Some(100) && said("/bytes/sent").as_u64() > Some(300), "{counters}");
+        assert!(said("/turns").as_u64() >= Some(4) && said("/poller/waits").as_u64() >= Some(4), "{counters}");
+        for name in ["passed", "scanned", "ready", "changes"] {
+            assert!(said(&format!("/poller/{name}")).is_u64(), "{counters}");
+        }
+    }
+}
+
+#[test]
+fn the_browser_is_shown_the_server() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let (browser, shown) = (folder.path().join("xdg-open"), folder.path().join("shown"));
+    std::fs::write(&browser, format!("#!/bin/sh\necho \"$@\" > {0}.new && mv {0}.new {0}\n", shown.display())).unwrap();
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let with_path = |path: String| {
+        let mut command = command(&["-p", "0", "-b", "0.0.0.0", "--open", "."], folder.path());
+        command.env("PATH", path);
+        Process::serving(command)
+    };
+    let (process, _, address) = with_path(format!("{}:/usr/bin:/bin", folder.path().display()));
+    let give_up = Instant::now() + PATIENCE;
+    while !shown.exists() {
+        assert!(Instant::now() < give_up, "no browser was opened");
+        std::thread::yield_now();
+    }
+    let want = format!("http://127.0.0.1:{}/\n", address.port());
+    assert_eq!(std::fs::read_to_string(&shown).unwrap(), want, "0.0.0.0 is no address to go to");
+    process.signal("INT");
+    assert_eq!(process.end(), (Some(0), vec![], vec![]));
+
+    let (process, _, address) = with_path("/nowhere".into());
+    let told = process.stderr.recv_timeout(PATIENCE).unwrap();
+    assert!(told.ends_with(&format!("; open http://127.0.0.1:{}/ yourself", address.port())), "{told}");
+    is_well(([127, 0, 0, 1], address.port()).into());
+    process.signal("INT");
+    assert_eq!(process.end(), (Some(0), vec![], vec![]));
 }
 
 #[test]
@@ -425,6 +426,11 @@ fn what_is_in_flight_is_finished_and_a_second_signal_ends_at_once() {
         client.answer(false);
         for signal in signals {
             process.signal(signal);
+            // Two of a kind that come before the first is taken are one (signal(7)): it is taken when nobody is let in any more.
+            let give_up = Instant::now() + PATIENCE;
+            while TcpStream::connect(address).is_ok() {
+                assert!(Instant::now() < give_up, "{signals:?}: it still listens");
+            }
         }
         if code == 0 {
             assert_eq!(client.answer(false).body.len(), 30_000_000, "{signals:?}");

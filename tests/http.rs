@@ -348,6 +348,8 @@ fn reject_named(name: &str) -> Reject {
     match name {
         "bad" => Reject::BadRequest("as asked"),
         "forbidden" => Reject::Forbidden("as asked"),
+        "form" => Reject::NotAcceptable,
+        "condition" => Reject::PreconditionFailed,
         "range" => Reject::RangeNotSatisfiable { size: 7 },
         "read" => Reject::ReadFailed,
         "unavailable" => Reject::Unavailable,
@@ -1042,7 +1044,7 @@ mod cases {
             case("404", wire.clone(), [status(404)], GoesOn),
             case("404, then a request", wire + &request, [status(404), ok("pong")], GoesOn),
             case("404, chunked", to("/", te, &chunks), [status(404)], GoesOn),
-            case("405", to("/ping", &length(3), "abc"), [status(405).with("Allow", "GET, HEAD")], GoesOn),
+            case("405", to("/ping", &length(3), "abc"), [status(405).with("Allow", "GET, HEAD, OPTIONS")], GoesOn),
             case(
                 "501",
                 format!("BREW / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{request}", request.len()),
@@ -1107,12 +1109,24 @@ mod cases {
         let of = |method: &str, target: &str| format!("{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n");
         let mut cases = vec![
             case("404", of("GET", "/nothing"), [status(404)], GoesOn),
-            case("405", of("POST", "/ping"), [status(405).with("Allow", "GET, HEAD")], GoesOn),
-            case("405 of several", of("DELETE", "/echo"), [status(405).with("Allow", "HEAD, POST, PUT")], GoesOn),
+            case("405", of("POST", "/ping"), [status(405).with("Allow", "GET, HEAD, OPTIONS")], GoesOn),
+            case(
+                "405 of several",
+                of("DELETE", "/echo"),
+                [status(405).with("Allow", "HEAD, OPTIONS, POST, PUT")],
+                GoesOn,
+            ),
         ];
-        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "MKCOL", "MOVE"] {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "TRACE", "MKCOL", "MOVE"] {
             cases.push(case(method, of(method, "/ping"), [status(405)], GoesOn));
         }
+        // RFC 9110 §9.3.7
+        cases.push(case(
+            "OPTIONS",
+            of("OPTIONS", "/ping"),
+            [status(204).with("Allow", "GET, HEAD, OPTIONS").without("Content-Length")],
+            GoesOn,
+        ));
         for method in ["BREW", "get", "Get", "GETS", "head", "connect", "!"] {
             cases.push(case(method, of(method, "/ping"), [status(501)], GoesOn));
         }
@@ -1429,7 +1443,12 @@ fn a_reject_knows_whether_its_connection_lives() {
         (Reject::BadRequest(""), reject_of("bad")),
         (Reject::NotFound, get("/", "")),
         (Reject::Forbidden(""), reject_of("forbidden")),
-        (Reject::MethodNotAllowed { allow: "GET, HEAD".into() }, "PUT /ping HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (
+            Reject::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
+            "PUT /ping HTTP/1.1\r\nHost: h\r\n\r\n".into(),
+        ),
+        (Reject::NotAcceptable, reject_of("form")),
+        (Reject::PreconditionFailed, reject_of("condition")),
         (Reject::RequestTimeout, "G".into()),
         (Reject::RequestTimeout, post("Content-Length: 1\r\n", "")),
         (Reject::ContentTooLarge, post("Content-Length: 1000\r\n", "")),

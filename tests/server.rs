@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
-use tripoll::http::{Body, Limits, StatusCode};
+use tripoll::http::{Body, Limits, Reject, StatusCode};
 use tripoll::poller::Strategy;
 use tripoll::reactor::{self, Handle};
 use tripoll::router::RouteError;
@@ -30,6 +30,11 @@ on_every_backend! {
     a_full_server_lets_who_is_idle_longest_give_way,
     a_full_server_of_which_nobody_is_idle_refuses_the_newest,
     a_panic_is_no_end,
+    bodies_have_many_makers,
+    what_nobody_has_is_answered_by_the_not_found_handler,
+    the_server_itself_says_what_a_route_allows,
+    a_meter_shows_what_a_server_does,
+    without_files_there_are_routes_alone,
 }
 
 const GET: &str = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -103,7 +108,7 @@ fn addresses_are_known_before_it_runs(strategy: Strategy) {
         let server = HttpServer::new("127.0.0.1:0", directory).also_at("127.0.0.1:0");
         let bound = with_strategy(server, strategy).bind().unwrap();
         assert_eq!(bound.strategy(), strategy);
-        assert_eq!(bound.counters().opened, 0);
+        assert_eq!(bound.meter().read().reactor.opened, 0);
         let addresses = bound.addresses().to_vec();
         // Who connects before it runs waits, and is served.
         let mut early = Client::new(addresses[0]);
@@ -227,12 +232,12 @@ fn routes_answer_before_the_files(strategy: Strategy) {
         let answer = check(method, target, 405, "405 Method Not Allowed\n");
         assert_eq!(answer.field("Allow"), Some(want), "{method} {target}");
     };
-    allow("PUT", "/many", "DELETE, GET, HEAD, POST");
-    allow("GET", "/moved", "MOVE");
-    allow("PUT", "/file.txt", "GET, HEAD");
-    allow("POST", "/hello/x", "GET, HEAD");
+    allow("PUT", "/many", "DELETE, GET, HEAD, OPTIONS, POST");
+    allow("GET", "/moved", "MOVE, OPTIONS");
+    allow("PUT", "/file.txt", "GET, HEAD, OPTIONS");
+    allow("POST", "/hello/x", "GET, HEAD, OPTIONS");
     let answer = running.ask("HEAD /moved HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!((answer.status, answer.field("Allow")), (405, Some("MOVE")));
+    assert_eq!((answer.status, answer.field("Allow")), (405, Some("MOVE, OPTIONS")));
     assert_eq!(running.ask("GET /no-such-parameter/x HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
 }
 
@@ -265,6 +270,9 @@ fn a_wrong_route_is_an_error_that_names_it() {
         let error = error(routes);
         assert!(error.to_string().contains(named), "{routes:?}: {error}");
     }
+    let collision = error(&[("GET", "/a/{b}"), ("GET", "/a/{c}")]);
+    assert_eq!(collision, RouteError::Collision { path: "/a/{c}".into(), with: "/a/{b}".into() });
+    assert!(collision.to_string().contains("/a/{b}"), "both are named: {collision}");
     let taken = RouteError::Taken { method: "GET".into(), path: "/a".into() };
     assert_eq!(error(&[("GET", "/a"), ("GET", "/a")]), taken);
 }
@@ -436,6 +444,135 @@ fn a_panic_is_no_end(strategy: Strategy) {
         assert_eq!(client.answer(false).body, b"hello");
     }
     running.is_well();
+}
+
+fn bodies_have_many_makers(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        let large = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(large.path(), vec![b'x'; 3_000_000]).unwrap();
+        server
+            .route("GET", "/json", |_| Response::json(&("a", 1, [Some(true), None])))
+            .route("GET", "/html", |_| Response::html("<p>"))
+            .route("GET", "/file", move |_| {
+                let file = large.reopen().and_then(|file| Response::file("text/x", file));
+                file.map_err(|_| Reject::NotFound)
+            })
+            .route("GET", "/folder", |_| {
+                std::fs::File::open("/").and_then(|file| Response::file("text/x", file)).map_err(|_| Reject::NotFound)
+            })
+            .route("GET", "/date", |_| Response::text(tripoll::date::now()))
+    });
+    let get = |target: &str| running.ask(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    let json = get("/json");
+    assert_eq!(json.field("Content-Type"), Some("application/json"));
+    assert_eq!(json.body, b"[\"a\",1,[true,null]]");
+    assert_eq!(get("/html").field("Content-Type"), Some("text/html; charset=utf-8"));
+    let file = get("/file");
+    assert_eq!((file.field("Content-Type"), file.body.len()), (Some("text/x"), 3_000_000));
+    assert!(file.body.iter().all(|byte| *byte == b'x'));
+    assert_eq!(get("/folder").status, 404, "a folder is no body");
+    let date = get("/date");
+    assert!(tripoll::http::parse_date(&date.body, std::time::SystemTime::now()).is_some(), "{date:?}");
+}
+
+fn what_nobody_has_is_answered_by_the_not_found_handler(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server
+            .route("GET", "/own", |_| Response::text("own").with_status(StatusCode::NOT_FOUND))
+            .not_found(|request| Response::text(format!("no {}", request.path())))
+    });
+    let get = |target: &str| running.ask(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    let answer = get("/nix");
+    assert_eq!((answer.status, answer.body.as_slice()), (404, &b"no /nix"[..]));
+    assert_eq!(running.ask("HEAD /nix HTTP/1.1\r\nHost: h\r\n\r\n").field("Content-Length"), Some("7"));
+    assert_eq!(get("/own").body, b"own", "a route's own 404 stays");
+    assert_eq!(get("/file.txt").body, b"a file");
+    assert_eq!(get("/%zz").status, 400, "what is wrong is not missing");
+}
+
+fn the_server_itself_says_what_a_route_allows(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server
+            .route("POST", "/hello", |_| Response::text("posted"))
+            .route("OPTIONS", "/asked", |_| Response::text("by itself"))
+            .route("GET", "/asked", |_| Response::text(""))
+    });
+    let options = |target: &str| running.ask(&format!("OPTIONS {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    for (target, want) in
+        [("/hello", "GET, HEAD, OPTIONS, POST"), ("/file.txt", "GET, HEAD, OPTIONS"), ("*", "GET, HEAD, OPTIONS, POST")]
+    {
+        let answer = options(target);
+        assert_eq!((answer.status, answer.field("Allow")), (204, Some(want)), "{target}");
+    }
+    assert_eq!(options("/asked").body, b"by itself");
+    let with_body = running.ask("OPTIONS /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}");
+    assert_eq!(with_body.status, 204);
+}
+
+fn a_meter_shows_what_a_server_does(strategy: Strategy) {
+    let (tell, told) = mpsc::channel();
+    let running = Running::new(strategy, move |server| {
+        let (meter, inside) = (server.meter(), server.meter());
+        assert_eq!(meter.read(), Default::default(), "nothing before it runs");
+        tell.send(meter).unwrap();
+        server.route("GET", "/answers", move |_| Response::text(inside.read().answers.to_string()))
+    });
+    let meter = told.recv().unwrap();
+    let mut client = running.client();
+    let request = "GET /answers HTTP/1.1\r\nHost: h\r\n\r\n";
+    for number in 0..3 {
+        client.send(request);
+        assert_eq!(client.answer(false).body, number.to_string().as_bytes(), "those before this one");
+    }
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer(false).status, 400);
+    client.rest(true);
+    // The end of the turn comes after the last byte.
+    while meter.read().reactor.open > 0 {
+        std::thread::yield_now();
+    }
+    let counters = meter.read();
+    assert_eq!((counters.answers, counters.reactor.opened, counters.reactor.open), (4, 1, 0));
+    assert_eq!(counters.reactor.received_bytes as usize, 3 * request.len() + 12);
+    assert!(counters.reactor.sent_bytes > 4 * 80 && counters.reactor.turns >= 4, "{counters:?}");
+    assert!(counters.reactor.poller.waits >= 4 && counters.reactor.calls.accept >= 1, "{counters:?}");
+}
+
+fn without_files_there_are_routes_alone(strategy: Strategy) {
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let server = HttpServer::without_files("127.0.0.1:0").route("GET", "/a", |_| Response::text("a"));
+        let bound = with_strategy(server, strategy).bind().unwrap();
+        tell.send((bound.addresses()[0], bound.handle())).unwrap();
+        bound.run()
+    });
+    let (address, handle) = told.recv().unwrap();
+    let mut client = Client::new(address);
+    client.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!((client.answer(false).body.as_slice(), client.answer(false).status), (&b"a"[..], 404));
+    handle.stop();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_server_answers_bytes_without_a_socket() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("big"), vec![b'b'; 5_000_000]).unwrap();
+    let server = HttpServer::new("no address: it is not needed", folder.path()).field("X-All", "yes").route(
+        "POST",
+        "/echo",
+        |request| Response::bytes("text/x", request.body()),
+    );
+    let ask = |input: &str| String::from_utf8(server.answer(input.as_bytes()).unwrap()).unwrap();
+    let answer = ask("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("X-All: yes\r\n\r\nab"), "{answer}");
+    let big = "GET /big HTTP/1.1\r\nHost: h\r\n\r\n";
+    let two = ask(&[big, big].concat());
+    assert_eq!(two.matches(&"b".repeat(5_000_000)).count(), 2, "past what an outbox holds");
+    assert_eq!(ask(""), "", "who asks nothing is told nothing");
+    assert!(ask("GET / HT").starts_with("HTTP/1.1 400 "), "cut off");
+    let missing = HttpServer::new("127.0.0.1:0", "/no/such/folder").answer(b"");
+    assert!(matches!(missing, Err(Error::Directory { .. })), "{missing:?}");
 }
 
 /// In a process of its own, since its limit is a descriptor's number, and both ends of all its connections have one here.

@@ -1,14 +1,22 @@
 //! The command: flags in, a server out, and everything that a person reads.
 
+mod access_log;
+mod console;
+mod demo;
 mod options;
+mod output;
 mod signals;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use console::Console;
 use options::Options;
+use std::cell::RefCell;
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tripoll::files::{self, DotNames, Resolver};
+use std::rc::Rc;
+use tripoll::files::{self, DotNames, Links, Resolver};
 use tripoll::poller::Strategy;
 use tripoll::server::BoundServer;
 use tripoll::{HttpServer, http, reactor};
@@ -33,19 +41,32 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(options: Options) -> Result<(), String> {
-    let directory = match options.directory.clone() {
-        Some(directory) => directory,
-        None if Path::new(DEFAULT_DIRECTORY).is_dir() => DEFAULT_DIRECTORY.into(),
+    let (directory, is_demo) = match options.directory.clone() {
+        Some(directory) => (directory, options.demo),
+        None if Path::new(DEFAULT_DIRECTORY).is_dir() => (DEFAULT_DIRECTORY.into(), true),
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
-    let mut server = bind(&options, &directory).map_err(|error| error.to_string())?;
+    let console = Console::new(options.log);
+    let mut server = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     say_where(&server, &directory);
-    server.run().map_err(|error| error.to_string())
+    if options.open {
+        open_browser(server.addresses()[0]);
+    }
+    let flush = console.clone();
+    server.reactor().after_turn(move || flush.borrow_mut().flush());
+    let result = server.run().map_err(|error| error.to_string());
+    console.borrow_mut().say_farewell();
+    result
 }
 
-fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
+fn bind(
+    options: &Options,
+    directory: &Path,
+    is_demo: bool,
+    console: &Rc<RefCell<Console>>,
+) -> tripoll::Result<BoundServer> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
     let mut server = HttpServer::new(first, directory)
@@ -54,9 +75,11 @@ fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
         .files(files::Options {
             index: options.index.clone(),
             dot_names: if options.hidden { DotNames::Shown } else { DotNames::Hidden },
+            links: if options.follow_links { Links::Anywhere } else { Links::Beneath },
             lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
+            ..files::Options::default()
         })
         .limits(http::Limits {
             head_bytes_max: options.head_max as usize,
@@ -77,20 +100,27 @@ fn bind(options: &Options, directory: &Path) -> tripoll::Result<BoundServer> {
     for address in addresses {
         server = server.also_at(address);
     }
+    if is_demo {
+        server = demo::add_routes(server, options.backend, options.trigger);
+    }
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);
     }
-    let tell = |notice: &_| {
-        let _ = writeln!(std::io::stderr(), "tripoll: {notice}");
-    };
-    server.on_notice(tell).bind()
+    let (tell, note) = (console.clone(), console.clone());
+    server = server.on_notice(move |notice| tell.borrow_mut().tell(notice));
+    if console.borrow().has_access_log() {
+        server = server.on_answer(move |answered| note.borrow_mut().note(answered));
+    }
+    server.bind()
 }
 
 /// The start line: from here on connections are accepted.
 fn say_where(server: &BoundServer, directory: &Path) {
     let mut facts = server.strategy().to_string();
-    if server.resolver() == Resolver::Walk {
-        facts.push_str(", no openat2: links are not followed");
+    match server.resolver() {
+        Some(Resolver::Openat2) | None => {}
+        Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
+        Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
     }
     let (version, directory) = (env!("CARGO_PKG_VERSION"), PathBuf::from(directory));
     let mut stdout = std::io::stdout().lock();
@@ -99,4 +129,18 @@ fn say_where(server: &BoundServer, directory: &Path) {
         let _ = writeln!(stdout, "tripoll {version}: serving {} at http://{address}/ ({facts})", directory.display());
     }
     let _ = stdout.flush();
+}
+
+/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address.
+fn open_browser(address: SocketAddr) {
+    let mut address = address;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    let url = format!("http://{address}/");
+    if let Err(error) = open::that_detached(&url) {
+        let _ = writeln!(std::io::stderr(), "tripoll: no browser could be opened ({error}); open {url} yourself");
+    }
 }

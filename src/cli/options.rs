@@ -1,6 +1,6 @@
 //! The flags.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::http::check_field;
@@ -20,8 +20,10 @@ Examples:
   tripoll --spa --hidden app          an app that routes by itself
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
+Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters and POST /echo.
+
 Names that begin with a dot are not served unless --hidden says so (.well-known always is), and nothing from
-outside DIR ever is. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
+outside DIR is unless --follow-links lets links lead there. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
 
 Ctrl-C (SIGINT) or SIGTERM ends it when what is in flight is finished; a second one ends it at once.
 Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 or 143 a second signal.";
@@ -35,7 +37,10 @@ pub struct Options {
     #[arg(value_name = "DIR", env = "TRIPOLL_DIR", hide_env = true)]
     pub directory: Option<PathBuf>,
 
-    /// Address to listen at, with or without a port; can be given several times
+    /// Address to listen at; can be given several times
+    ///
+    /// IPv4, IPv6 (in brackets where a port follows), or a name, of which every address is listened at on one port. 0.0.0.0 and
+    /// [::] let others on the network in.
     #[arg(short, long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1", help_heading = "Where")]
     #[arg(env = "TRIPOLL_BIND", hide_env = true, value_delimiter = ',')]
     pub bind: Vec<String>,
@@ -48,12 +53,16 @@ pub struct Options {
     #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
     pub backend: Backend,
 
-    /// When epoll tells of readiness: level (as long as it lasts) or edge (when it begins)
+    /// When epoll tells of readiness: level or edge
+    ///
+    /// level: as long as it lasts. edge: when it begins, so that all must be taken before the next wait.
     #[arg(long, value_name = "level|edge", default_value = "level", help_heading = "Waiting")]
     #[arg(env = "TRIPOLL_TRIGGER", hide_env = true)]
     pub trigger: Trigger,
 
     /// With select: turn clients away whose descriptor is N or more
+    ///
+    /// 1024 is the limit of a fixed fd_set, which select itself does not have.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Waiting")]
     #[arg(env = "TRIPOLL_SELECT_LIMIT", hide_env = true)]
     pub select_limit: Option<i32>,
@@ -71,11 +80,19 @@ pub struct Options {
     #[arg(long, help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
     pub hidden: bool,
 
+    /// Follow symbolic links that leave DIR
+    ///
+    /// Whoever can make a link in DIR then decides what is served.
+    #[arg(long, help_heading = "Files", env = "TRIPOLL_FOLLOW_LINKS", hide_env = true)]
+    pub follow_links: bool,
+
     /// A GET that accepts HTML and finds no file gets the root's index
     #[arg(long, help_heading = "Files", env = "TRIPOLL_SPA", hide_env = true)]
     pub spa: bool,
 
-    /// Cache-Control of files; no-cache lets browsers keep them and ask each time whether they changed
+    /// Cache-Control of files
+    ///
+    /// no-cache lets browsers keep them and ask each time whether they changed, which is answered 304.
     #[arg(long, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
     #[arg(env = "TRIPOLL_CACHE_CONTROL", hide_env = true)]
     pub cache_control: String,
@@ -84,6 +101,22 @@ pub struct Options {
     #[arg(long, value_name = "NAME: VALUE", value_parser = field, help_heading = "Files")]
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
+
+    /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
+    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
+    pub demo: bool,
+
+    /// Log of answers: auto, off, short, common, combined, json
+    ///
+    /// On stdout, which never holds the server up: lines that nobody reads are dropped whole and counted. short is for people,
+    /// common and combined are NCSA's, json is an object a line. auto is short on a terminal, else off.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "Beside the files", env = "TRIPOLL_LOG", hide_env = true)]
+    pub log: Log,
+
+    /// Open the browser as soon as it listens
+    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
+    pub open: bool,
 
     /// A request's head, in bytes: 431 past it
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]
@@ -95,7 +128,9 @@ pub struct Options {
     #[arg(env = "TRIPOLL_BODY_MAX", hide_env = true)]
     pub body_max: u64,
 
-    /// From accept, or the first byte of a later head, to the head's end
+    /// For the head of a request
+    ///
+    /// From accept, or from the first byte of a later head, to its end, whatever drips in.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_HEAD_TIMEOUT", hide_env = true)]
     pub head_timeout: Duration,
@@ -115,16 +150,29 @@ pub struct Options {
     #[arg(env = "TRIPOLL_SEND_TIMEOUT", hide_env = true)]
     pub send_timeout: Duration,
 
-    /// Connections at a time [default: what the descriptor limit leaves]; past it the one idle longest gives way,
-    /// and where none is idle the newest is told 503
+    /// Connections at a time [default: what the descriptor limit leaves]
+    ///
+    /// Past it the one idle longest gives way, and where none is idle the newest is told 503.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     #[arg(env = "TRIPOLL_CONNECTIONS_MAX", hide_env = true)]
     pub connections_max: Option<u32>,
 
-    /// After SIGTERM or SIGINT: how long what is in flight may take to finish
+    /// For what is in flight to finish, after SIGTERM or SIGINT
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
+}
+
+/// What is logged of answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    #[default]
+    Auto,
+    Off,
+    Short,
+    Common,
+    Combined,
+    Json,
 }
 
 /// A duration that is not nothing.

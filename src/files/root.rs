@@ -17,6 +17,8 @@ pub enum Resolver {
     Openat2,
     /// openat(2) component by component, for kernels and containers without openat2: no link is followed.
     Walk,
+    /// openat(2): links are followed wherever they lead.
+    Follow,
 }
 
 /// An open folder.
@@ -62,6 +64,7 @@ impl Root {
         match self.resolver {
             Resolver::Openat2 => self.openat2(path),
             Resolver::Walk => self.walk(path),
+            Resolver::Follow => sys::open_following(self.directory.as_fd(), path),
         }
     }
 

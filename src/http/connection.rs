@@ -15,13 +15,16 @@ use super::date::DateText;
 use super::framing::{BodyReader, ChunkedReader, Step};
 use super::head::{self, Head};
 use super::response::Exchange;
-use super::{Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, Version};
+use super::{
+    Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, StatusCode, Version,
+};
 use crate::protocol::{Accept, Context, Cue, Deadline, Now, Outbox, Protocol};
 use std::cell::RefCell;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Empty lines before a request that are read over (RFC 9112 §2.2 asks for at least one): some clients end a body with one too many.
 const EMPTY_LINES_MAX: u8 = 8;
@@ -36,6 +39,22 @@ struct Shared {
     /// Rendered fields of every answer.
     fields: Vec<u8>,
     date: RefCell<DateText>,
+    on_answer: Box<dyn Fn(&Answered<'_>)>,
+}
+
+/// An answer that was given: for who counts, or keeps a log.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// What was asked; `None` where what came could not be read as a request.
+    pub request: Option<&'a Request<'a>>,
+    /// Who asked.
+    pub peer: SocketAddr,
+    /// When it was answered: the time of the loop's turn.
+    pub now: SystemTime,
+    /// What was answered.
+    pub status: StatusCode,
+    /// Bytes of the body that goes with it.
+    pub body_bytes: u64,
 }
 
 impl Listener {
@@ -51,7 +70,14 @@ impl Listener {
     pub fn with_fields(service: Arc<dyn Service>, limits: Limits, fields: &[(String, String)]) -> Listener {
         let carrier = Response::new(super::StatusCode::OK);
         let carrier = fields.iter().fold(carrier, |carrier, (name, value)| carrier.field(name, value));
-        Listener(Rc::new(Shared { service, limits, fields: carrier.into_fields(), date: RefCell::default() }))
+        let (fields, date) = (carrier.into_fields(), RefCell::default());
+        Listener(Rc::new(Shared { service, limits, fields, date, on_answer: Box::new(|_| ()) }))
+    }
+
+    /// The same, with somebody who is told of each answer as it is queued. Called on the loop's thread: it must not block.
+    pub fn on_answer(self, tell: impl Fn(&Answered<'_>) + 'static) -> Listener {
+        let shared = Rc::into_inner(self.0).expect("a listener has no connections before it listens");
+        Listener(Rc::new(Shared { on_answer: Box::new(tell), ..shared }))
     }
 
     /// A connection with `peer`.
@@ -69,7 +95,7 @@ impl Accept for Listener {
         let mut out = Outbox::default();
         let mut date = self.0.date.borrow_mut();
         let (date, fields) = (date.at(now.wall), self.0.fields.as_slice());
-        let exchange = Exchange { method: None, version: Version::Http11, closes: true, date, fields };
+        let exchange = Exchange { is_head: false, version: Version::Http11, closes: true, date, fields };
         Response::from(Reject::Unavailable).render(&exchange, &mut out);
         match out.front() {
             Some(crate::protocol::Piece::Bytes(bytes)) => bytes.to_vec(),
@@ -352,7 +378,8 @@ impl Connection {
 
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
         let closes = self.is_last || !keep_alive || response.closes();
-        self.write(response.negotiate(request), Some(&request.method), request.version, closes, cx);
+        let is_head = request.method == Method::HEAD;
+        self.write(response.settle(request), Some(request), is_head, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
     }
 
@@ -360,14 +387,24 @@ impl Connection {
     fn reject(&mut self, reject: Reject, cx: &mut Context<'_>) {
         debug_assert!(!reject.connection_lives(), "{reject:?} leaves no doubt");
         let is_head = matches!(self.phase, Phase::Head { is_head: true, .. });
-        self.write(reject.into(), is_head.then_some(&Method::HEAD), Version::Http11, true, cx);
+        self.write(reject.into(), None, is_head, true, cx);
         self.end(cx);
     }
 
-    fn write(&self, response: Response, method: Option<&Method>, version: Version, closes: bool, cx: &mut Context<'_>) {
+    fn write(
+        &self,
+        response: Response,
+        request: Option<&Request<'_>>,
+        is_head: bool,
+        closes: bool,
+        cx: &mut Context<'_>,
+    ) {
+        let version = request.map_or(Version::Http11, |request| request.version);
+        let (status, body_bytes) = (response.status(), response.sent_body_bytes(is_head));
+        (self.shared.on_answer)(&Answered { request, peer: self.peer.address(), now: cx.now.wall, status, body_bytes });
         let mut date = self.shared.date.borrow_mut();
         let (date, fields) = (date.at(cx.now.wall), self.shared.fields.as_slice());
-        let exchange = Exchange { method, version, closes, date, fields };
+        let exchange = Exchange { is_head, version, closes, date, fields };
         response.render(&exchange, cx.out());
     }
 

@@ -10,8 +10,10 @@
 //!                                          chunked               body
 //! ```
 
+mod coding;
+mod conditions;
 mod connection;
-mod date;
+pub mod date;
 mod fields;
 mod framing;
 mod head;
@@ -20,13 +22,15 @@ mod reject;
 mod request;
 mod response;
 
-pub use connection::{Connection, Listener};
+pub use coding::coding_weight;
+pub use conditions::{EntityTag, Validators, Verdict, evaluate_preconditions};
+pub use connection::{Answered, Connection, Listener};
 pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use fields::Fields;
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, find_end, parse_head};
-pub use range::{RangeError, parse_range};
+pub use range::{RANGES_MAX, RangeError, content_range, multipart, parse_ranges, requested_ranges};
 pub use reject::Reject;
 pub use request::{Request, Target, Version};
 pub use response::{Body, Response, check_field};

@@ -14,8 +14,12 @@ pub enum Reject {
     /// 405, with the methods that are allowed (RFC 9110 §10.2.1).
     #[allow(missing_docs)]
     MethodNotAllowed { allow: String },
+    /// 406: what there is has only forms that the client says it does not take.
+    NotAcceptable,
     /// 408: the rest of a request that was begun did not come in time.
     RequestTimeout,
+    /// 412: a precondition of the request does not hold (RFC 9110 §13).
+    PreconditionFailed,
     /// 413: the body is larger than [`body_bytes_max`](super::Limits::body_bytes_max).
     ContentTooLarge,
     /// 414: the request line is longer than [`request_line_bytes_max`](super::Limits::request_line_bytes_max).
@@ -55,7 +59,9 @@ impl Reject {
             Reject::NotFound => (StatusCode::NOT_FOUND, ""),
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reject::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "the request refuses every form of it that there is"),
             Reject::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "the rest of the request did not come in time"),
+            Reject::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ""),
             Reject::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ""),
             Reject::UriTooLong => (StatusCode::URI_TOO_LONG, ""),
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
@@ -83,6 +89,8 @@ impl Reject {
             Reject::NotFound
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
+            | Reject::NotAcceptable
+            | Reject::PreconditionFailed
             | Reject::RangeNotSatisfiable { .. }
             | Reject::HandlerPanicked
             | Reject::ReadFailed
@@ -100,6 +108,13 @@ impl Reject {
             | Reject::CodingUnknown
             | Reject::VersionNotSupported => false,
         }
+    }
+}
+
+/// A handler may say `?` to what it can't do.
+impl<Refusal: Into<Response>> From<Result<Response, Refusal>> for Response {
+    fn from(result: Result<Response, Refusal>) -> Response {
+        result.unwrap_or_else(Refusal::into)
     }
 }
 

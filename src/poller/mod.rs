@@ -305,6 +305,15 @@ impl fmt::Display for Backend {
     }
 }
 
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trigger::Level => "level",
+            Trigger::Edge => "edge",
+        })
+    }
+}
+
 impl FromStr for Backend {
     type Err = String;
     fn from_str(word: &str) -> Result<Backend, String> {

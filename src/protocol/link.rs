@@ -2,8 +2,13 @@
 //!
 //! Invariant: input is offered in order, each byte until it is taken, and none while the connection is paused, full or finished.
 
-use super::{Context, Cue, Deadline, Fate, Now, OUTBOX_HIGH, Outbox, Protocol};
+use super::{Context, Cue, Deadline, Fate, Now, OUTBOX_HIGH, Outbox, Piece, Protocol};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::task::Waker;
+
+/// What is read of a file at a time.
+const PIECE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a driver lends a [`Link`] for one call.
 pub struct Driver<'a> {
@@ -97,6 +102,44 @@ impl Link {
                 if !rest.is_empty() && self.fate == Fate::Open {
                     self.rest = Some(rest);
                 }
+            }
+        }
+    }
+
+    /// All that it says to a peer whose every byte is `input`, in one call and without waiting: what a deadline would bring is not said.
+    ///
+    /// # Errors
+    /// What reading a file says; `UnexpectedEof` where it became shorter.
+    pub fn answer(&mut self, input: &[u8], now: Now) -> io::Result<Vec<u8>> {
+        let (mut out, mut said) = (Outbox::default(), Vec::new());
+        let waker = || Waker::noop().clone();
+        let mut driver = Driver { now, out: &mut out, deadline: None, waker: &waker };
+        self.cue(Cue::Opened, &mut driver);
+        self.feed(input, &mut driver);
+        self.drain(&mut driver, &mut said)?;
+        self.end_of_input(&mut driver);
+        self.drain(&mut driver, &mut said)?;
+        self.cue(Cue::Closed, &mut driver);
+        Ok(said)
+    }
+
+    /// Moves everything that is queued, and what follows when there is room, into `said`.
+    fn drain(&mut self, driver: &mut Driver<'_>, said: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            while let Some(piece) = driver.out.front() {
+                let before = said.len();
+                match piece {
+                    Piece::Bytes(bytes) => said.extend_from_slice(bytes),
+                    Piece::File { file, range } => {
+                        let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(PIECE_BYTES_MAX);
+                        said.resize(before + count, 0);
+                        file.file().read_exact_at(&mut said[before..], range.start)?;
+                    }
+                }
+                driver.out.advance(said.len() - before);
+            }
+            if !self.room(driver) {
+                return Ok(());
             }
         }
     }

@@ -75,6 +75,10 @@ pub struct Counters {
     pub open: usize,
     /// Protocols that panicked.
     pub panics: u64,
+    /// Bytes that connections received.
+    pub received_bytes: u64,
+    /// Bytes that connections were sent.
+    pub sent_bytes: u64,
     /// What waiting cost.
     pub poller: poller::Counters,
     /// The system calls of the sockets.

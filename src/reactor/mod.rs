@@ -9,16 +9,18 @@
 //!   │  4 woken connections:                          Link::cue ─┤
 //!   │  5 accept, a few:                              Link::cue ─┼─▶ touch: flush, interest, deadline, close
 //!   │  6 passed deadlines:                           Link::cue ─┘
-//!   └─ 7 release the slots of closed connections
+//!   └─ 7 release the slots of closed connections; then who asked to hear of turns: counters, log lines
 //! ```
 
 mod accepting;
 mod descent;
 mod limits;
+mod meter;
 mod remote;
 mod slab;
 
 pub use limits::{Counters, Limits, Notice};
+pub use meter::Meter;
 pub use remote::{Handle, Shutdown};
 
 use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token};
@@ -49,8 +51,12 @@ pub struct Reactor<K: Kernel = Linux> {
     limits: Limits,
     now: Now,
     counters: Counters,
+    meter: Meter,
     descent: Descent,
     on_notice: Box<dyn FnMut(&Notice)>,
+    after_turn: Box<dyn FnMut() -> Option<Duration>>,
+    /// When `after_turn` wants to be called again at the latest.
+    after_turn_by: Option<Instant>,
     /// When each kind of trouble was told last.
     told: Vec<(Discriminant<Notice>, Instant)>,
     /// Listeners that rest until a connection ends.
@@ -139,8 +145,11 @@ impl<K: Kernel> Reactor<K> {
             remote,
             now,
             counters: Counters::default(),
+            meter: Meter::default(),
             descent: Descent::Up,
             on_notice: Box::new(|_| ()),
+            after_turn: Box::new(|| None),
+            after_turn_by: None,
             told: Vec::new(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
@@ -187,6 +196,17 @@ impl<K: Kernel> Reactor<K> {
         self.on_notice = Box::new(tell);
     }
 
+    /// What is done at the end of each turn, such as writing out what the turn had to log. It says after how long it wants to be called
+    /// again at the latest. Called on the loop's thread: it must not block.
+    pub fn after_turn(&mut self, act: impl FnMut() -> Option<Duration> + 'static) {
+        self.after_turn = Box::new(act);
+    }
+
+    /// From now on `meter` shows the counters too.
+    pub fn show_on(&mut self, meter: Meter) {
+        self.meter = meter;
+    }
+
     /// What has been done so far.
     pub fn counters(&self) -> Counters {
         Counters { poller: self.poller.counters(), calls: self.kernel.calls(), ..self.counters }
@@ -222,6 +242,8 @@ impl<K: Kernel> Reactor<K> {
         self.cue_expired(); // 6
         self.go_down();
         self.slots.reuse_released(); // 7
+        self.after_turn_by = (self.after_turn)().and_then(|time| self.now.monotonic.checked_add(time));
+        self.meter.show(self.counters());
         Ok(())
     }
 
@@ -230,7 +252,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let nearest = self.timers.next().into_iter().chain(self.descent.next()).min();
+        let nearest = self.timers.next().into_iter().chain(self.descent.next()).chain(self.after_turn_by).min();
         let nearest = nearest.map(|at| at.saturating_duration_since(self.now.monotonic));
         let timeout = match self.remote.falls_asleep() {
             true => nearest.into_iter().chain(timeout).min(),
@@ -277,6 +299,7 @@ impl<K: Kernel> Reactor<K> {
             Received::End => self.touch(event.token, |link, driver| link.end_of_input(driver)),
             Received::Nothing => self.touch(event.token, |_, _| ()),
             Received::Bytes(count) => {
+                self.counters.received_bytes += count as u64;
                 let input = std::mem::take(&mut self.input);
                 self.touch(event.token, |link, driver| link.feed(&input[..count], driver));
                 self.input = input;
@@ -355,7 +378,8 @@ impl<K: Kernel> Reactor<K> {
         };
 
         let (wish, now) = (driver.deadline, self.now.monotonic);
-        let has_sent = budget < self.limits.send_bytes_per_turn_max;
+        let sent_bytes = self.limits.send_bytes_per_turn_max - budget;
+        self.counters.sent_bytes += sent_bytes;
         match after {
             After::Keep if driver.out.queued() > 0 => {
                 let is_new = held.is_none();
@@ -364,7 +388,7 @@ impl<K: Kernel> Reactor<K> {
                     Box::new(Sending { outbox, deadline: self.timers.get(token.index) })
                 });
                 held.deadline = wish.unwrap_or(held.deadline);
-                if is_new || has_sent {
+                if is_new || sent_bytes > 0 {
                     self.timers.set(token.index, Deadline::After(self.limits.send_timeout), now);
                 }
                 *sending = Some(held);

@@ -59,6 +59,12 @@ pub fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, how: OpenHow) -> io:
     Ok(unsafe { File::from_raw_fd(fd as libc::c_int) })
 }
 
+/// openat(2) of a relative `path`, through links wherever they lead, to read. As little as the others it waits.
+pub fn open_following(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<File> {
+    // SAFETY: `path` is NUL-terminated and outlives the call; the new descriptor is ours alone.
+    Ok(unsafe { File::from_raw_fd(cvt(libc::openat(directory.as_raw_fd(), path.as_ptr(), OpenHow::Read.flags()))?) })
+}
+
 /// What an entry of a directory is, links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -8,12 +8,16 @@
 mod fs;
 mod kernel;
 mod net;
+mod output;
 mod process;
 mod wait;
 
-pub use fs::{DirectoryEntry, EntryKind, OpenHow, open_beneath, open_component, open_directory, read_directory};
+pub use fs::{
+    DirectoryEntry, EntryKind, OpenHow, open_beneath, open_component, open_directory, open_following, read_directory,
+};
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{abort_on_close, accept, listen, receive, send, send_file, set_buffers, shutdown_write};
+pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
     set_descriptor_limit, signal_thread,

@@ -1134,6 +1134,7 @@ mod cases {
     }
 }
 
+/// RFC 9110 §10.1.1.
 #[test]
 fn a_body_is_asked_for_only_while_it_has_not_begun() {
     let listener = Listener::new(site(), limits());
@@ -1161,6 +1162,7 @@ fn a_body_is_asked_for_only_while_it_has_not_begun() {
     }
 }
 
+/// RFC 9110 §9.3.2 and §8.6.
 #[test]
 fn head_has_the_fields_of_get_one_by_one() {
     let listener = Listener::new(unmarked_site(), limits());
@@ -1186,6 +1188,7 @@ fn unmarked_site() -> Arc<dyn Service> {
     Arc::new(router)
 }
 
+/// RFC 9110 §9.3.2.
 #[test]
 fn head_has_no_body_when_its_own_is_too_large_or_late() {
     let listener = Listener::new(site(), limits());
@@ -1292,6 +1295,7 @@ fn html_is_sent_to_who_takes_it() {
     }
 }
 
+/// RFC 9110 §6.6.1 and §5.6.7.
 #[test]
 fn every_answer_tells_the_time() {
     let wires = [
@@ -1333,6 +1337,7 @@ fn after(steps: &[(&str, Duration)], want: &[u16], is_open: bool) {
     assert_eq!((&statuses[..], link.is_open()), (want, is_open), "{steps:?}");
 }
 
+/// RFC 9112 §9.5, RFC 9110 §15.5.9.
 #[test]
 fn a_request_has_its_time_and_no_more() {
     let (head, idle, body) = (limits().head_timeout, limits().idle_timeout, limits().body_timeout);
@@ -1380,6 +1385,7 @@ fn a_deadline_that_did_not_pass_is_harmless_between_requests() {
     assert_eq!(read_all(&link.sent).unwrap().len(), 2);
 }
 
+/// RFC 9112 §9.6.
 #[test]
 fn a_server_that_goes_down_finishes_what_was_begun() {
     let request = get("/ping", "");
@@ -1427,6 +1433,7 @@ fn a_server_that_is_about_to_go_down_answers_one_request_more() {
     }
 }
 
+/// RFC 9110 §15.5 and §15.6; RFC 9112 §9.6: who closes says so.
 #[test]
 fn a_reject_knows_whether_its_connection_lives() {
     let late = Duration::from_secs(3600);
@@ -1605,6 +1612,7 @@ proptest! {
     }
 }
 
+/// RFC 9110 §5.5: white space around a value is no part of it.
 #[test]
 fn a_request_tells_its_handler_all_about_it() {
     let mut router = Router::new(Nothing);

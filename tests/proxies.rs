@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write, stderr};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tripoll::http::{Limits, Request, Response, Service};
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Others may take a port that was free a moment ago.
 const STARTS_MAX: usize = 5;
+
+/// Between the moment a port is found free and the moment it is taken, no other test here looks for one.
+static STARTING: Mutex<()> = Mutex::new(());
 
 /// Answers everything, says in a field what it was asked for, and keeps a record of it.
 #[derive(Clone, Default)]
@@ -61,6 +64,7 @@ fn start(
     server: SocketAddr,
     configure: impl Fn(SocketAddr, SocketAddr, &str) -> String,
 ) -> Option<Proxy> {
+    let _others_wait = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..STARTS_MAX {
         let folder = TempDir::new().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -109,14 +113,14 @@ fn nginx(server: SocketAddr, care: Care) -> Option<Proxy> {
             Care::Usual => "",
             Care::Little => "proxy_request_buffering off; underscores_in_headers on; ignore_invalid_headers off;",
         };
-        // No request waits long for the rest of itself: some of the tricks never send one.
+        // Shorter than our patience, for a proxy that waits for more of a request; and longer than a busy machine may stall.
         format!(
             "pid {folder}/pid; error_log stderr; worker_processes 1;
              events {{ worker_connections 64; }}
              http {{
                access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
                fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-               client_header_timeout 1s; client_body_timeout 1s; keepalive_timeout 5s;
+               client_header_timeout 10s; client_body_timeout 10s; keepalive_timeout 10s;
                upstream server {{ server {server}; keepalive 1; }}
                server {{
                  listen {address}; {lax}
@@ -133,9 +137,10 @@ fn haproxy(server: SocketAddr, care: Care) -> Option<Proxy> {
             Care::Usual => "",
             Care::Little => "option accept-invalid-http-request",
         };
+        // Without noreuseport two of them could share a port, and each other's clients.
         format!(
-            "global\n  maxconn 64\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 1s\n  timeout server 5s\n  \
-             timeout http-request 1s\n  timeout http-keep-alive 5s\n  http-reuse always\nfrontend clients\n  bind {address}\n  {lax}\n  \
+            "global\n  maxconn 64\n  noreuseport\ndefaults\n  mode http\n  timeout connect 10s\n  timeout client 10s\n  timeout server 10s\n  \
+             timeout http-request 10s\n  timeout http-keep-alive 10s\n  http-reuse always\nfrontend clients\n  bind {address}\n  {lax}\n  \
              default_backend servers\nbackend servers\n  server one {server} pool-max-conn 1\n"
         )
     })

@@ -4,7 +4,7 @@
 
 use super::path::Resolved;
 use super::root::Root;
-use crate::http::{Reject, Request, coding_weight};
+use crate::http::{Reject, Request, coding_weights};
 use std::cmp::Reverse;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -40,32 +40,31 @@ impl Coding {
     }
 }
 
-/// What a client takes of the forms that a file can have.
+/// What a client takes of the forms that a file can have: weights in thousandths, `None` where it says nothing.
 pub(super) struct Accepted {
-    /// Best first; none that it likes less than the file as it is.
-    codings: Vec<Coding>,
-    /// It takes the file as it is.
-    is_plain_accepted: bool,
+    plain: Option<u16>,
+    /// Of [`Coding::ALL`].
+    coded: [Option<u16>; 3],
 }
 
 impl Accepted {
     /// RFC 9110 §12.5.3. Without Accept-Encoding all is acceptable, and nothing is looked for: who does not say that it decodes gets no coding.
     pub(super) fn by(request: &Request<'_>) -> Accepted {
-        let plain = coding_weight(request, "identity");
-        let weight = |coding: Coding| coding_weight(request, coding.name()).unwrap_or(0);
-        let is_liked = |coding: &Coding| weight(*coding) > 0 && weight(*coding) >= plain.unwrap_or(0);
-        let mut codings: Vec<Coding> = Coding::ALL.into_iter().filter(is_liked).collect();
-        codings.sort_by_key(|coding| Reverse(weight(*coding)));
-        Accepted { codings, is_plain_accepted: plain != Some(0) }
+        let [br, zstd, gzip] = Coding::ALL.map(Coding::name);
+        let [plain, coded @ ..] = coding_weights(request, ["identity", br, zstd, gzip]);
+        Accepted { plain, coded }
     }
 
-    /// Opens the coded form of a file that the client likes best, if there is one.
+    /// Opens the coded form of a file that the client likes best, if there is one that it likes as much as the file as it is.
     pub(super) fn open(&self, root: &Root, at: &Resolved, plain: &Metadata) -> Option<(File, Metadata, Coding)> {
-        self.codings.iter().find_map(|coding| {
+        let mut weighed: [_; 3] = std::array::from_fn(|at| (self.coded[at].unwrap_or(0), Coding::ALL[at]));
+        weighed.sort_by_key(|(weight, _)| Reverse(*weight)); // Stable: of equals the first stays first.
+        let least = self.plain.unwrap_or(0).max(1);
+        weighed.into_iter().take_while(|(weight, _)| *weight >= least).find_map(|(_, coding)| {
             // Whatever is wrong with it, there is the file itself.
             let file = root.open_beneath(&at.with_ending(coding.ending()).path).ok()?;
             let metadata = file.metadata().ok()?;
-            (metadata.is_file() && !is_older(&metadata, plain)).then_some((file, metadata, *coding))
+            (metadata.is_file() && !is_older(&metadata, plain)).then_some((file, metadata, coding))
         })
     }
 
@@ -74,7 +73,7 @@ impl Accepted {
     /// # Errors
     /// 406: `identity;q=0`, or `*;q=0` without `identity`. It could be disregarded too (§12.1), but who says so means it.
     pub(super) fn check_plain(&self) -> Result<(), Reject> {
-        if self.is_plain_accepted { Ok(()) } else { Err(Reject::NotAcceptable) }
+        if self.plain == Some(0) { Err(Reject::NotAcceptable) } else { Ok(()) }
     }
 }
 

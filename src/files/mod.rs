@@ -20,7 +20,7 @@ pub use media_type::media_type;
 pub use path::{DotNames, Resolved, resolve};
 pub use root::{Resolver, Root};
 
-use crate::http::{Method, Reception, Reject, Request, Response, Service, StatusCode};
+use crate::http::{Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use crate::protocol::OpenFile;
 use crate::sys;
 use listing::Form;
@@ -29,6 +29,7 @@ use std::fs::{File, Metadata};
 use std::hash::RandomState;
 use std::io;
 use std::path::Path;
+use std::slice;
 
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
@@ -136,8 +137,9 @@ impl Files {
         }
         let file = OpenFile::new(file, &metadata);
         // `None`: it is being rewritten just now.
-        let page = read(&file, 0..metadata.len()).ok().flatten().ok_or(Reject::NotFound)?;
-        Ok(Response::bytes(&media_type(&at.path), page).with_status(StatusCode::NOT_FOUND))
+        let page = read(&file, slice::from_ref(&(0..metadata.len()))).ok().flatten().ok_or(Reject::NotFound)?;
+        let response = Response::of_type(&media_type(&at.path)).with_status(StatusCode::NOT_FOUND);
+        Ok(response.with_body(Body::Parts(page)))
     }
 
     fn answer_with(&self, request: &Request<'_>, at: &Resolved) -> Result<Response, Reject> {

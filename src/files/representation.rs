@@ -89,7 +89,9 @@ impl Representation {
             return Ok(Some(self.head(files, &self.media_type).judged(verdict)));
         }
         let size = self.file.size();
-        let Some(ranges) = requested_ranges(request, &self.validators, size)? else {
+        let ranges = requested_ranges(request, &self.validators, size)?;
+        // Content-Encoding beside multipart/byteranges would read as if the whole multipart were coded: then all is sent, as §14.2 allows.
+        let Some(ranges) = ranges.filter(|ranges| ranges.len() == 1 || self.coding.is_none()) else {
             let whole = self.content(slice::from_ref(&(0..size)), request, hurry)?.and_then(|mut chunks| chunks.pop());
             return Ok(whole.map(|whole| self.head(files, &self.media_type).with_body(whole.into())));
         };
@@ -155,28 +157,22 @@ impl Representation {
     ) -> Result<Option<Vec<Chunk>>, Reject> {
         let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         if request.method() == Method::GET && length <= READ_BYTES_MAX && hurry == Hurry::No {
-            let bytes = read_all(&self.file, ranges).map_err(|error| reject(&error))?;
-            return Ok(bytes.map(|bytes| bytes.into_iter().map(Chunk::Bytes).collect()));
+            return read(&self.file, ranges).map_err(|error| reject(&error));
         }
         Ok(Some(ranges.iter().map(|range| Chunk::File(self.file.clone(), range.clone())).collect()))
     }
 }
 
-/// A range of a file as bytes, or `None` where the file changed since it was opened.
-pub(super) fn read(file: &OpenFile, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
-    Ok(read_all(file, slice::from_ref(&range))?.and_then(|mut ranges| ranges.pop()))
-}
-
-/// The same of several.
-fn read_all(file: &OpenFile, ranges: &[Range<u64>]) -> io::Result<Option<Vec<Vec<u8>>>> {
-    let mut all = Vec::with_capacity(ranges.len());
+/// Ranges of a file as bytes, or `None` where the file changed since it was opened.
+pub(super) fn read(file: &OpenFile, ranges: &[Range<u64>]) -> io::Result<Option<Vec<Chunk>>> {
+    let mut chunks = Vec::with_capacity(ranges.len());
     for range in ranges {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         match file.file().read_exact_at(&mut bytes, range.start) {
-            Ok(()) => all.push(bytes),
+            Ok(()) => chunks.push(Chunk::Bytes(bytes)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         }
     }
-    Ok(file.is_unchanged()?.then_some(all))
+    Ok(file.is_unchanged()?.then_some(chunks))
 }

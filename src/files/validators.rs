@@ -17,8 +17,8 @@ pub(super) fn validators(metadata: &Metadata, coding: Option<Coding>, now: Syste
     let changed = UNIX_EPOCH + Duration::new(second.try_into().unwrap_or(0), nanosecond.try_into().unwrap_or(0));
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     // RFC 9110 §8.8.3.3: a coded form has a tag of its own, also where both are one file by a link.
-    let form = coding.map(|coding| format!("-{}", coding.name())).unwrap_or_default();
-    let tag = format!("{size:x}-{second:x}.{nanosecond:x}-{inode:x}{form}");
+    let (dash, form) = coding.map_or(("", ""), |coding| ("-", coding.name()));
+    let tag = format!("{size:x}-{second:x}.{nanosecond:x}-{inode:x}{dash}{form}");
     let tag = if now < changed + RACY { EntityTag::weak(tag) } else { EntityTag::strong(tag) };
     // RFC 9110 §8.8.2.1: never later than the answer's Date.
     let last_modified = UNIX_EPOCH + Duration::from_secs(seconds(modified.min(now)));

@@ -3,16 +3,21 @@
 use super::Request;
 use super::fields::list;
 
-/// The weight, in thousandths, that Accept-Encoding gives a content coding or `identity`, by its name or by `*`; 0 is "not acceptable",
+/// The weights, in thousandths, that Accept-Encoding gives content codings and `identity`, by their names or by `*`; 0 is "not acceptable",
 /// `None` where it says nothing of it. Elements that are malformed are passed over.
-pub fn coding_weight(request: &Request<'_>, coding: &str) -> Option<u16> {
+pub fn coding_weights<const N: usize>(request: &Request<'_>, codings: [&str; N]) -> [Option<u16>; N] {
+    let (mut weights, mut others) = ([None; N], None);
     let fields = request.fields();
-    let weight_of = |name: &str| {
-        let mut elements = fields.all("accept-encoding").flat_map(list).filter_map(read);
-        elements.find(|(candidate, _)| is_same(candidate, name)).map(|(_, weight)| weight)
-    };
+    for (name, weight) in fields.all("accept-encoding").flat_map(list).filter_map(read) {
+        let place = match name {
+            b"*" => Some(&mut others),
+            name => codings.iter().position(|coding| is_same(name, coding)).map(|at| &mut weights[at]),
+        };
+        // Of one that is there twice the first counts.
+        place.into_iter().for_each(|place| *place = place.or(Some(weight)));
+    }
     // RFC 9110 §12.5.3: `*` stands for what is not named.
-    weight_of(coding).or_else(|| weight_of("*"))
+    weights.map(|weight| weight.or(others))
 }
 
 /// RFC 9110 §8.4.1: codings are compared without case, and `x-gzip` is gzip.

@@ -11,6 +11,7 @@
 //! ```
 
 use super::{Method, Request, parse_date, seconds};
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An entity tag (RFC 9110 §8.8.3), as it stands in ETag.
@@ -22,25 +23,24 @@ impl EntityTag {
     ///
     /// # Panics
     /// Where `opaque` has what no tag can have: a control byte, a space, a quote.
-    pub fn strong(opaque: impl AsRef<str>) -> EntityTag {
-        let opaque = opaque.as_ref();
-        assert!(opaque.bytes().all(is_tag_byte), "{opaque:?} can't be an entity tag");
-        EntityTag(format!("\"{opaque}\""))
+    pub fn strong(opaque: impl fmt::Display) -> EntityTag {
+        let text = format!("\"{opaque}\"");
+        assert!(is_tag(text.as_bytes()), "{text} can't be an entity tag");
+        EntityTag(text)
     }
 
     /// The same tag is as good, but may be other bytes: it can't join ranges, and If-Match never finds it.
     ///
     /// # Panics
     /// As [`strong`](Self::strong).
-    pub fn weak(opaque: impl AsRef<str>) -> EntityTag {
+    pub fn weak(opaque: impl fmt::Display) -> EntityTag {
         EntityTag(format!("W/{}", EntityTag::strong(opaque).0))
     }
 
     /// Reads the value of an ETag field.
     pub fn parse(value: &[u8]) -> Option<EntityTag> {
-        let opaque = opaque(value).strip_prefix(b"\"")?.strip_suffix(b"\"")?;
         let text = std::str::from_utf8(value).ok()?;
-        opaque.iter().copied().all(is_tag_byte).then(|| EntityTag(text.into()))
+        is_tag(opaque(value)).then(|| EntityTag(text.into()))
     }
 
     /// The value of an ETag field.
@@ -69,9 +69,10 @@ fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// RFC 9110 §8.8.3, `etagc`.
-fn is_tag_byte(byte: u8) -> bool {
-    byte > b' ' && byte != b'"' && byte != 0x7f
+/// RFC 9110 §8.8.3, `opaque-tag`.
+fn is_tag(text: &[u8]) -> bool {
+    let opaque = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    opaque.is_some_and(|opaque| opaque.iter().all(|byte| *byte > b' ' && *byte != b'"' && *byte != 0x7f))
 }
 
 /// What tells one state of a representation from another (RFC 9110 §8.8).

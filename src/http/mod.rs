@@ -22,7 +22,7 @@ mod reject;
 mod request;
 mod response;
 
-pub use coding::coding_weight;
+pub use coding::coding_weights;
 pub use conditions::{EntityTag, Validators, Verdict, evaluate_preconditions};
 pub use connection::{Answered, Connection, Listener};
 pub(crate) use date::seconds;
@@ -30,7 +30,8 @@ pub use date::{format_date, parse_date};
 pub use fields::Fields;
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, find_end, parse_head};
-pub use range::{RANGES_MAX, RangeError, content_range, multipart, parse_ranges, requested_ranges};
+pub use range::{RANGES_MAX, RangeError, parse_ranges};
+pub(crate) use range::{content_range, multipart, requested_ranges};
 pub use reject::Reject;
 pub use request::{Request, Target, Version};
 pub use response::{Body, Response, check_field};

@@ -141,8 +141,9 @@ impl Response {
     /// # Panics
     /// Where `content_type` can't be a field's value.
     pub fn of_type(content_type: &str) -> Response {
-        let response = Response::new(StatusCode::OK).field("Content-Type", content_type);
-        response.field("X-Content-Type-Options", "nosniff")
+        let mut response = Response::new(StatusCode::OK).field("Content-Type", content_type);
+        response.fields.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+        response
     }
 
     /// 200 with JSON.

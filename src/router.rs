@@ -5,6 +5,9 @@ use matchit::InsertError;
 use std::fmt;
 use std::sync::Arc;
 
+/// The path of `OPTIONS *`, which no other method has.
+const WHOLE_SERVER: &str = "*";
+
 /// A closure that answers requests.
 pub type Handler = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
 
@@ -98,6 +101,15 @@ impl Router {
         Ok(())
     }
 
+    /// RFC 9110 §9.3.7: of the server as a whole, what some path of it allows. GET and HEAD every server has (§9.1).
+    fn whole_server(&self) -> Response {
+        let routed = self.routes.iter().flat_map(|route| &route.handlers).map(|(method, _)| method.as_str());
+        let mut methods: Vec<&str> = routed.chain(["GET", "HEAD", "OPTIONS"]).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        Response::new(StatusCode::NO_CONTENT).field("Allow", &methods.join(", "))
+    }
+
     /// The route of a request, with the parameters that its path gives.
     fn find<'a>(&'a self, request: &Request<'a>) -> Option<(&'a Route, Vec<(&'a str, &'a str)>)> {
         let found = self.paths.at(request.path()).ok()?;
@@ -129,6 +141,9 @@ impl Route {
 
 impl Service for Router {
     fn respond(&self, request: &Request<'_>) -> Response {
+        if request.path() == WHOLE_SERVER {
+            return self.whole_server();
+        }
         let Some((route, params)) = self.find(request) else {
             let response = self.fallback.respond(request);
             return match &self.not_found {
@@ -149,6 +164,9 @@ impl Service for Router {
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
+        if request.path() == WHOLE_SERVER {
+            return Reception::Refuse(self.whole_server());
+        }
         let Some((route, _)) = self.find(request) else { return self.fallback.receive_body(request) };
         match route.handler(request.method()) {
             Ok(_) => Reception::Buffer,

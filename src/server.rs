@@ -164,7 +164,9 @@ impl HttpServer {
     }
 
     /// Lets a closure answer `method` on `path`, before the files are looked at. `{name}` in the path matches a segment, `{*name}` all the
-    /// rest; [`Request::param`] has what it matched. GET answers HEAD too. A wrong or second route is an error of [`bind`](Self::bind).
+    /// rest; [`Request::param`] has what it matched. GET answers HEAD too. An answer to GET that has an ETag or a Last-Modified (see
+    /// [`Response::with_validators`]) is turned into 304 or 412 where the request's preconditions say so; a handler of a method that changes
+    /// something asks [`http::evaluate_preconditions`] before it does. A wrong or second route is an error of [`bind`](Self::bind).
     pub fn route<Answer: Into<Response>>(
         mut self,
         method: &str,

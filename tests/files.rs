@@ -558,11 +558,9 @@ fn a_client_that_has_it_already_is_told_so() {
                 let answer = site.ask(method, "/a.txt", fields);
                 let want = if method == "HEAD" && *want == 206 { 200 } else { *want };
                 assert_eq!(answer.status, want, "{method} {fields:?}");
-                assert_eq!(
-                    (answer.field("ETag"), answer.field("Last-Modified")),
-                    (Some(tag), Some(date)),
-                    "{fields:?}"
-                );
+                let told = (want == 200 || want == 206).then_some(date);
+                let got = (answer.field("ETag"), answer.field("Last-Modified"));
+                assert_eq!(got, (Some(tag), told), "{fields:?}");
                 assert!(want != 304 || answer.body.is_empty());
             }
         }
@@ -643,7 +641,7 @@ fn a_range_is_exactly_what_was_asked_for() {
             ("bytes=", whole()),
             ("bytes", whole()),
             ("bytes=a-b", whole()),
-            ("bytes=0-1,5-6", whole()),
+            ("bytes=0-1,1-6", part(0, 6)),
             ("bytes=0x1-2", whole()),
             ("lines=0-1", whole()),
             ("", whole()),
@@ -674,7 +672,9 @@ fn a_file_may_be_empty() {
             let answer = site.ask(method, "/empty.txt", "");
             assert_eq!((answer.status, answer.field("Content-Length"), answer.body.len()), (200, Some("0"), 0));
         }
-        for range in ["bytes=0-", "bytes=0-0", "bytes=-1"] {
+        // Of nothing the last bytes are nothing, and there is no Content-Range to say so.
+        assert_eq!(site.ask("GET", "/empty.txt", "Range: bytes=-1\r\n").status, 200);
+        for range in ["bytes=0-", "bytes=0-0", "bytes=-0"] {
             let answer = site.ask("GET", "/empty.txt", &format!("Range: {range}\r\n"));
             assert_eq!((answer.status, answer.field("Content-Range")), (416, Some("bytes */0")), "{range}");
         }

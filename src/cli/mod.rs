@@ -79,6 +79,7 @@ fn bind(
             lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
+            ..files::Options::default()
         })
         .limits(http::Limits {
             head_bytes_max: options.head_max as usize,

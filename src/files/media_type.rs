@@ -29,6 +29,26 @@ pub fn media_type(path: &CStr) -> Cow<'static, str> {
     }
 }
 
+/// Whether files of that type are made smaller by compressing them: text, and what is written like it, and some that were left uncompressed.
+pub(super) fn is_compressible(media_type: &str) -> bool {
+    const OTHERS: [&str; 10] = [
+        "application/javascript",
+        "application/json",
+        "application/rtf",
+        "application/wasm",
+        "application/xml",
+        "application/vnd.ms-fontobject",
+        "font/otf",
+        "font/ttf",
+        "image/bmp",
+        "image/x-icon",
+    ];
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.starts_with("text/")
+        || ["+json", "+xml"].iter().any(|ending| essence.ends_with(ending))
+        || OTHERS.contains(&essence)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +81,27 @@ mod tests {
         ];
         for (name, want) in cases {
             assert_eq!(media_type(name), want, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn text_and_what_is_like_it_is_compressible() {
+        for name in [
+            c"x.html",
+            c"x.css",
+            c"x.mjs",
+            c"x.json",
+            c"x.svg",
+            c"x.xml",
+            c"x.wasm",
+            c"x.webmanifest",
+            c"x.ttf",
+            c"x.ico",
+        ] {
+            assert!(is_compressible(&media_type(name)), "{name:?}: {}", media_type(name));
+        }
+        for name in [c"x.png", c"x.jpg", c"x.mp4", c"x.woff2", c"x.zip", c"x.gz", c"x.br", c"x.zst", c"x.pdf", c"x"] {
+            assert!(!is_compressible(&media_type(name)), "{name:?}: {}", media_type(name));
         }
     }
 }

@@ -4,35 +4,32 @@
 //! names beneath the folder's descriptor, and no check of strings is relied on. [`Links::Anywhere`] gives that up, for links alone.
 //!
 //! ```text
-//!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ conditions ─▶ range ─▶ Response
-//!             dots resolved          beneath DIR       index, slash     304           206, 416
+//!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ representation: which form, ─▶ Response
+//!             dots resolved          beneath DIR       index, slash     conditions, ranges
 //! ```
 
+mod coding;
 mod listing;
 mod media_type;
 mod path;
+mod representation;
 mod root;
 mod validators;
 
 pub use media_type::media_type;
 pub use path::{DotNames, Resolved, resolve};
 pub use root::{Resolver, Root};
-pub use validators::Validators;
 
-use crate::http::{Body, Method, Reject, Request, Response, Service, StatusCode, parse_range};
-use crate::http::{RangeError, Reception};
+use crate::http::{Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use crate::protocol::OpenFile;
 use crate::sys;
 use listing::Form;
+use representation::{Hurry, Representation, read};
 use std::fs::{File, Metadata};
+use std::hash::RandomState;
 use std::io;
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-
-/// Files up to this are read and sent with their heads in one call; sendfile costs a call of its own.
-const READ_BYTES_MAX: u64 = 16 * 1024;
+use std::slice;
 
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
@@ -61,14 +58,16 @@ pub struct Options {
     pub spa: bool,
     /// The value of Cache-Control for files and 304.
     pub cache_control: Option<String>,
+    /// Whether `x.css.br`, `x.css.zst` or `x.css.gz` is sent for `x.css` to a client that takes that coding, as long as it is not older.
+    pub precompressed: bool,
 }
 
 impl Default for Options {
-    /// `index.html`; listings on; dot names hidden; `no-cache`, so that browsers ask again and get 304, never a stale page.
+    /// `index.html`; listings on; dot names hidden; precompressed files used; `no-cache`, so that browsers ask again and get 304, never a stale page.
     fn default() -> Options {
         let (index, cache_control) = ("index.html".into(), Some("no-cache".into()));
         let (dot_names, links) = (DotNames::Hidden, Links::Beneath);
-        Options { index, dot_names, links, lists: true, spa: false, cache_control }
+        Options { index, dot_names, links, lists: true, spa: false, cache_control, precompressed: true }
     }
 }
 
@@ -87,6 +86,8 @@ pub enum Links {
 pub struct Files {
     root: Root,
     options: Options,
+    /// What boundaries between ranges are made with: random, so that nobody can write one into a file beforehand.
+    secret: RandomState,
 }
 
 impl Files {
@@ -103,7 +104,7 @@ impl Files {
 
     /// Files beneath a root that is open already, and resolves links as it will.
     pub fn beneath(root: Root, options: Options) -> Files {
-        Files { root, options }
+        Files { root, options, secret: RandomState::new() }
     }
 
     /// How names are resolved.
@@ -135,10 +136,10 @@ impl Files {
             return Err(Reject::NotFound);
         }
         let file = OpenFile::new(file, &metadata);
-        match read(&file, &(0..metadata.len())) {
-            Ok(Some(page)) => Ok(Response::bytes(&media_type(&at.path), page).with_status(StatusCode::NOT_FOUND)),
-            Ok(None) | Err(_) => Err(Reject::NotFound), // It is being rewritten just now.
-        }
+        // `None`: it is being rewritten just now.
+        let page = read(&file, slice::from_ref(&(0..metadata.len()))).ok().flatten().ok_or(Reject::NotFound)?;
+        let response = Response::of_type(&media_type(&at.path)).with_status(StatusCode::NOT_FOUND);
+        Ok(response.with_body(Body::Parts(page)))
     }
 
     fn answer_with(&self, request: &Request<'_>, at: &Resolved) -> Result<Response, Reject> {
@@ -158,7 +159,7 @@ impl Files {
             return if at.is_directory {
                 Err(Reject::NotFound)
             } else {
-                self.send(request, at, file, &metadata, hurry)
+                Representation::choose(self, request, at, file, &metadata)?.answer(self, request, hurry)
             };
         }
         if !at.is_directory {
@@ -166,7 +167,9 @@ impl Files {
         }
         let index = at.join(&self.options.index);
         match self.open(&index) {
-            Ok((file, metadata)) if metadata.is_file() => self.send(request, &index, file, &metadata, hurry),
+            Ok((file, metadata)) if metadata.is_file() => {
+                Representation::choose(self, request, &index, file, &metadata)?.answer(self, request, hurry)
+            }
             Ok(_) | Err(Reject::NotFound) if self.options.lists => self.list(request, at, &file).map(Some),
             Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index")),
             Err(reject) => Err(reject),
@@ -179,50 +182,8 @@ impl Files {
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
         let listing = listing::list(&self.root, at, directory, self.options.dot_names, form);
         let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
-        Ok(self.with_cache_control(response))
-    }
-
-    /// Answers with a file that is open: 304, 206, 416 or 200, in this order of questions (RFC 9110 §13.2.2).
-    fn send(
-        &self,
-        request: &Request<'_>,
-        at: &Resolved,
-        file: File,
-        metadata: &Metadata,
-        hurry: Hurry,
-    ) -> Result<Option<Response>, Reject> {
-        if !metadata.is_file() {
-            return Err(Reject::NotFound); // A FIFO, a socket, a device.
-        }
-        let validators = Validators::of(metadata, request.now());
-        if validators.match_request(request) {
-            return Ok(Some(self.describe(Response::new(StatusCode::NOT_MODIFIED), &validators)));
-        }
-        let file = Arc::new(OpenFile::new(file, metadata));
-        let range = range(request, &validators, file.size())?;
-        let wanted = range.clone().unwrap_or(0..file.size());
-        let body = match request.method() {
-            &Method::GET if wanted.end - wanted.start <= READ_BYTES_MAX && hurry == Hurry::No => {
-                match read(&file, &wanted).map_err(|error| reject(&error))? {
-                    Some(bytes) => Body::Bytes(bytes),
-                    None => return Ok(None),
-                }
-            }
-            _ => Body::File(file.clone(), wanted),
-        };
-        let response = Response::new(StatusCode::OK).field("Content-Type", &media_type(&at.path));
-        let response = self.describe(response, &validators).field("Accept-Ranges", "bytes").with_body(body);
-        Ok(Some(match range {
-            None => response,
-            Some(Range { start, end }) => response
-                .with_status(StatusCode::PARTIAL_CONTENT)
-                .field("Content-Range", &format!("bytes {start}-{}/{}", end - 1, file.size())),
-        }))
-    }
-
-    /// The fields that a 304 has as the 200 would (RFC 9110 §15.4.5).
-    fn describe(&self, response: Response, validators: &Validators) -> Response {
-        self.with_cache_control(validators.add_to(response))
+        // What is listed has no time of its own, and may change without its folder's: the tag is of what the listing says.
+        Ok(self.with_cache_control(response).with_tag_of_content())
     }
 
     fn with_cache_control(&self, response: Response) -> Response {
@@ -237,13 +198,6 @@ impl Files {
         let metadata = file.metadata().map_err(|error| reject(&error))?;
         Ok((file, metadata))
     }
-}
-
-/// Whether an answer may wait for a quiet moment of the file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hurry {
-    No,
-    Yes,
 }
 
 impl Service for Files {
@@ -286,26 +240,4 @@ fn redirect(at: &Resolved, query: Option<&str>) -> Response {
     Response::text("301 Moved Permanently: a folder's address ends in a slash\n")
         .with_status(StatusCode::MOVED_PERMANENTLY)
         .field("Location", &location)
-}
-
-/// The range that is asked for, if one is (RFC 9110 §14.2: of GET only) and the file is still the one that it was asked of (§13.1.5).
-fn range(request: &Request<'_>, validators: &Validators, size: u64) -> Result<Option<Range<u64>>, Reject> {
-    let fields = request.fields();
-    let asked = fields.get("range").filter(|_| request.method() == Method::GET);
-    let is_same = fields.get("if-range").is_none_or(|value| validators.is_strongly(value));
-    match asked.filter(|_| is_same).map(|value| parse_range(value, size)) {
-        None | Some(Err(RangeError::Ignore)) => Ok(None),
-        Some(Ok(range)) => Ok(Some(range)),
-        Some(Err(RangeError::NotSatisfiable)) => Err(Reject::RangeNotSatisfiable { size }),
-    }
-}
-
-/// A range of a file as bytes, or `None` where the file changed since it was opened.
-fn read(file: &OpenFile, range: &Range<u64>) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    match file.file().read_exact_at(&mut bytes, range.start) {
-        Ok(()) => Ok(file.is_unchanged()?.then_some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -42,6 +42,12 @@ impl Resolved {
         Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
     }
 
+    /// The file beside this one whose name goes on so.
+    pub(super) fn with_ending(&self, ending: &str) -> Resolved {
+        let path = [self.path.as_bytes(), ending.as_bytes()].concat();
+        Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
+    }
+
     /// As the path of a URL: percent-encoded, with one slash in front and none behind.
     pub(super) fn to_url_path(&self) -> String {
         let segments = self.path.as_bytes().split(|byte| *byte == b'/').filter(|segment| *segment != b".");

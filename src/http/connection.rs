@@ -15,7 +15,9 @@ use super::date::DateText;
 use super::framing::{BodyReader, ChunkedReader, Step};
 use super::head::{self, Head};
 use super::response::Exchange;
-use super::{Framing, Limits, METHODS_KNOWN, Reception, Reject, Request, Response, Service, StatusCode, Version};
+use super::{
+    Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, StatusCode, Version,
+};
 use crate::protocol::{Accept, Context, Cue, Deadline, Now, Outbox, Protocol};
 use std::cell::RefCell;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -93,7 +95,7 @@ impl Accept for Listener {
         let mut out = Outbox::default();
         let mut date = self.0.date.borrow_mut();
         let (date, fields) = (date.at(now.wall), self.0.fields.as_slice());
-        let exchange = Exchange { method: None, version: Version::Http11, closes: true, date, fields };
+        let exchange = Exchange { is_head: false, version: Version::Http11, closes: true, date, fields };
         Response::from(Reject::Unavailable).render(&exchange, &mut out);
         match out.front() {
             Some(crate::protocol::Piece::Bytes(bytes)) => bytes.to_vec(),
@@ -144,6 +146,8 @@ enum Phase {
         empty_lines: u8,
         /// Its deadline runs.
         is_timed: bool,
+        /// It is one of HEAD: an answer has no body, whatever else is wrong.
+        is_head: bool,
     },
     /// Awaiting the rest of a body.
     Body(Box<Incoming>),
@@ -152,7 +156,7 @@ enum Phase {
 }
 
 impl Phase {
-    const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false };
+    const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false };
 }
 
 /// A request whose body is on its way.
@@ -227,7 +231,10 @@ impl Protocol for Connection {
 
 impl Connection {
     fn receive_head(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        let Phase::Head { searched, is_timed, .. } = &mut self.phase else { unreachable!("the caller matched it") };
+        let Phase::Head { searched, is_timed, is_head, .. } = &mut self.phase else {
+            unreachable!("the caller matched it")
+        };
+        *is_head = head::asks_for_head(input);
         let mut at = *searched as usize;
         let found = head::find_end(input, &mut at, &self.shared.limits);
         *searched = u32::try_from(at).unwrap_or(u32::MAX);
@@ -359,6 +366,7 @@ impl Connection {
         Request {
             method: head.method.clone(),
             target: head.target,
+            host: head.host,
             version: head.version,
             fields: head.fields,
             body,
@@ -370,25 +378,33 @@ impl Connection {
 
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
         let closes = self.is_last || !keep_alive || response.closes();
-        self.write(response.negotiate(request), Some(request), closes, cx);
+        let is_head = request.method == Method::HEAD;
+        self.write(response.settle(request), Some(request), is_head, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
     }
 
     /// Answers what could not be read as a request, and ends: where the next one would begin is not known.
     fn reject(&mut self, reject: Reject, cx: &mut Context<'_>) {
         debug_assert!(!reject.connection_lives(), "{reject:?} leaves no doubt");
-        self.write(reject.into(), None, true, cx);
+        let is_head = matches!(self.phase, Phase::Head { is_head: true, .. });
+        self.write(reject.into(), None, is_head, true, cx);
         self.end(cx);
     }
 
-    fn write(&self, response: Response, request: Option<&Request<'_>>, closes: bool, cx: &mut Context<'_>) {
-        let (method, version) =
-            request.map_or((None, Version::Http11), |request| (Some(&request.method), request.version));
-        let (status, body_bytes) = (response.status(), response.sent_body_bytes(method));
+    fn write(
+        &self,
+        response: Response,
+        request: Option<&Request<'_>>,
+        is_head: bool,
+        closes: bool,
+        cx: &mut Context<'_>,
+    ) {
+        let version = request.map_or(Version::Http11, |request| request.version);
+        let (status, body_bytes) = (response.status(), response.sent_body_bytes(is_head));
         (self.shared.on_answer)(&Answered { request, peer: self.peer.address(), now: cx.now.wall, status, body_bytes });
         let mut date = self.shared.date.borrow_mut();
         let (date, fields) = (date.at(cx.now.wall), self.shared.fields.as_slice());
-        let exchange = Exchange { method, version, closes, date, fields };
+        let exchange = Exchange { is_head, version, closes, date, fields };
         response.render(&exchange, cx.out());
     }
 
@@ -404,7 +420,9 @@ impl Connection {
     }
 }
 
-/// A handler's panic costs its own request a 500.
+/// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.
 fn guard(respond: impl FnOnce() -> Response) -> Response {
-    catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Reject::HandlerPanicked.into())
+    let response = catch_unwind(AssertUnwindSafe(respond)).ok();
+    let is_final = |response: &Response| !response.status().is_informational();
+    response.filter(is_final).unwrap_or_else(|| Reject::HandlerPanicked.into())
 }

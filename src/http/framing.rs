@@ -36,21 +36,21 @@ impl Framing {
         }
     }
 
-    /// §6.1: `chunked` alone. Other codings are unknown here; chunked twice or not last has no end.
+    /// §6.1: `chunked` alone. Where it is last and once, what stands before it is a coding that is unknown here: 501, and the content would be
+    /// of no use. Else the body has no end that all would agree on: 400, whatever the codings (§6.3).
     fn of_codings(fields: Fields<'_>) -> Result<Framing, Reject> {
-        let mut codings = 0;
-        let mut is_chunked = true;
+        let (mut codings, mut chunked, mut is_last, mut are_tokens) = (0, 0, false, true);
         for coding in fields.all("transfer-encoding").flat_map(list) {
+            is_last = coding.eq_ignore_ascii_case(b"chunked");
             codings += 1;
-            let is_known = coding.eq_ignore_ascii_case(b"chunked");
-            if !is_known && is_token(coding) {
-                return Err(Reject::CodingUnknown);
-            }
-            is_chunked &= is_known;
+            chunked += usize::from(is_last);
+            // §7.2: a parameter is an error, and so is a quote.
+            are_tokens &= is_token(coding);
         }
-        match (codings, is_chunked) {
-            (1, true) => Ok(Framing::Chunked),
-            _ => Err(Reject::BadRequest("the Transfer-Encoding is not chunked, once")),
+        match (codings, chunked, is_last, are_tokens) {
+            (1, 1, true, true) => Ok(Framing::Chunked),
+            (_, 1, true, true) => Err(Reject::CodingUnknown),
+            _ => Err(Reject::BadRequest("the Transfer-Encoding does not end in chunked, once")),
         }
     }
 }
@@ -151,6 +151,10 @@ impl ChunkedReader {
     pub fn step(&mut self, input: &[u8]) -> Result<Step, Reject> {
         match self.place {
             Place::SizeLine => {
+                // At once: whoever sends no size may send no end of its line either.
+                if input.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
+                    return Err(BAD_SIZE);
+                }
                 let Some((line, taken)) = take_line(input)? else { return Ok(Step::More) };
                 let size = parse_size_line(line)?;
                 self.count_overhead(taken)?;
@@ -198,29 +202,67 @@ impl ChunkedReader {
 /// The line that `input` begins with, without its CRLF, and its length with it.
 fn take_line(input: &[u8]) -> Result<Option<(&[u8], usize)>, Reject> {
     let window = &input[..input.len().min(CHUNK_LINE_BYTES_MAX)];
-    match memchr(b'\n', window) {
-        Some(end) if end > 0 && window[end - 1] == b'\r' => Ok(Some((&window[..end - 1], end + 1))),
-        Some(_) => Err(Reject::BadRequest("a chunk's line does not end in CR LF")),
+    let end = memchr(b'\n', window);
+    let line = &window[..end.unwrap_or(window.len())];
+    let text = line.strip_suffix(b"\r").unwrap_or(line);
+    // Before the line's end is there: a control byte, or a CR without its LF, is refused when it comes.
+    let is_bad = !is_field_content(text) || (end.is_some() && text.len() == line.len());
+    match end {
+        _ if is_bad => Err(Reject::BadRequest("a chunk's line does not end in CR LF, or a control byte is in it")),
+        Some(end) => Ok(Some((text, end + 1))),
         None if input.len() >= CHUNK_LINE_BYTES_MAX => Err(Reject::BadRequest("a chunk's line is too long")),
         None => Ok(None),
     }
 }
 
+const BAD_SIZE: Reject = Reject::BadRequest("a chunk's size is malformed");
+
 /// RFC 9112 §7.1: chunk-size [ chunk-ext ]. Extensions are read over, but must be lawful: what they hide, another server may read.
 fn parse_size_line(line: &[u8]) -> Result<u64, Reject> {
     let digits_end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
-    let (digits, extension) = line.split_at(digits_end);
-    // Space and tab alone: a CR that is read over is a line's end to somebody else.
-    let blanks = extension.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let is_extension = match &extension[blanks..] {
-        [] => extension.is_empty(),
-        [b';', rest @ ..] => is_field_content(rest),
-        _ => false,
-    };
-    let digits = std::str::from_utf8(digits).ok().filter(|_| is_extension);
+    let (digits, extensions) = line.split_at(digits_end);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| are_extensions(extensions));
     // Sixteen digits are all that a size can have: more would be zeros in front, or overflow.
     let size = digits.filter(|digits| digits.len() <= 16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    size.ok_or(Reject::BadRequest("a chunk's size is malformed"))
+    size.ok_or(BAD_SIZE)
+}
+
+/// RFC 9112 §7.1.1: any number of `;name` or `;name=value`, the value a token or in quotes; white space before and after `;` and `=` only.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some(name) = skip_blanks(rest).strip_prefix(b";").map(skip_blanks) else { return false };
+        let Some(after_name) = skip_token(name) else { return false };
+        rest = match skip_blanks(after_name).strip_prefix(b"=").map(skip_blanks) {
+            None => after_name,
+            Some(value) => match skip_token(value).or_else(|| skip_quoted(value)) {
+                Some(after_value) => after_value,
+                None => return false,
+            },
+        };
+    }
+    true
+}
+
+fn skip_blanks(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &bytes[blanks..]
+}
+
+fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
+    let length = bytes.iter().take_while(|byte| is_token(std::slice::from_ref(*byte))).count();
+    (length > 0).then_some(&bytes[length..])
+}
+
+/// RFC 9110 §5.6.4: what follows a quoted-string, in which a backslash takes the next byte as it is.
+fn skip_quoted(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', _, after @ ..] | [_, after @ ..] => after,
+            [] => return None,
+        };
+    }
 }
 
 /// A trailer field is read over (§7.1.2: it may be discarded), but must be one.

@@ -7,6 +7,7 @@ use super::fields::{is_token, list};
 use super::{Fields, Framing, Limits, Method, Reject, Target, Version};
 use httparse::{Header, Status};
 use memchr::{memchr, memchr_iter};
+use std::net::Ipv6Addr;
 
 /// Fields of a head: 431 past it.
 const FIELDS_MAX: usize = 100;
@@ -21,6 +22,8 @@ pub struct Head<'a> {
     pub method: Method,
     /// With what.
     pub target: Target<'a>,
+    /// Of which host, with its port where one is named: the target's, where that names one, else the Host field's; empty where neither does.
+    pub host: &'a str,
     /// What the client understands.
     pub version: Version,
     /// Every field.
@@ -31,6 +34,12 @@ pub struct Head<'a> {
     pub keep_alive: bool,
     /// `Expect: 100-continue`: the client waits with the body.
     pub expects_continue: bool,
+}
+
+/// Whether what came of a head begins with the method HEAD: so the answer has no body (RFC 9110 §9.3.2), even where the rest is refused. A bad
+/// byte within the method is found before its end is, so cuts of the network make no difference.
+pub(super) fn asks_for_head(input: &[u8]) -> bool {
+    input.starts_with(b"HEAD ")
 }
 
 /// Room for the fields of a head.
@@ -53,7 +62,7 @@ pub fn find_end(input: &[u8], searched: &mut usize, limits: &Limits) -> Result<O
     };
     let (bytes_max, too_long) = match *searched > line_max || line_end.is_some() {
         true => (limits.head_bytes_max, Reject::FieldsTooLarge),
-        false => (line_max, Reject::UriTooLong),
+        false => (line_max, line_too_long(&input[..input.len().min(line_max)])),
     };
     // Nothing past the limit is looked at: the answer must not depend on how much came in one read.
     let window = &input[..input.len().min(bytes_max)];
@@ -67,6 +76,15 @@ pub fn find_end(input: &[u8], searched: &mut usize, limits: &Limits) -> Result<O
     match found? {
         None if input.len() >= bytes_max => Err(too_long),
         found => Ok(found),
+    }
+}
+
+/// RFC 9112 §3: 414 for a target and 501 for a method that is longer than any that is served.
+fn line_too_long(line: &[u8]) -> Reject {
+    match memchr(b' ', line) {
+        Some(_) => Reject::UriTooLong,
+        None if is_token(line) => Reject::MethodTooLong,
+        None => Reject::BadRequest("the method is not a token"),
     }
 }
 
@@ -127,19 +145,22 @@ fn parse<'a>(
         Err(_) => return Err(Reject::BadRequest("a field is malformed")),
     };
     let known = KnownFields::read(fields)?;
-    check_host(known.host, known.hosts, version)?;
-    let expects_continue = match (known.expect, version) {
-        (None, _) | (Some(_), Version::Http10) => false, // RFC 9110 §10.1.1: ignored in a 1.0 request.
-        (Some(value), Version::Http11) if value.eq_ignore_ascii_case(b"100-continue") => true,
-        (Some(_), Version::Http11) => return Err(Reject::ExpectationFailed),
-    };
+    let host_field = check_host(known.host, known.hosts, version)?;
     let framing = Framing::of(known.transfer_encoding, known.content_length, version, fields)?;
+    let expects_continue = match version {
+        // RFC 9110 §10.1.1: ignored in a 1.0 request.
+        Version::Http10 => false,
+        Version::Http11 if known.expects_other => return Err(Reject::ExpectationFailed),
+        Version::Http11 => known.expects_continue,
+    };
     let keep_alive = match version {
         Version::Http11 => !known.close,
         Version::Http10 => known.keep_alive && !known.close,
     };
-    let target = parse_target(target, &method)?;
-    Ok(Head { method, target, version, fields, framing, keep_alive, expects_continue })
+    let (authority, target) = parse_target(target, &method)?;
+    // RFC 9112 §3.2.2: the target's authority goes before Host, which must be well-formed all the same (§3.2).
+    let host = authority.unwrap_or(host_field);
+    Ok(Head { method, target, host, version, fields, framing, keep_alive, expects_continue })
 }
 
 /// Reads a request line with its CRLF.
@@ -183,31 +204,53 @@ fn parse_version(version: &[u8]) -> Result<Version, Reject> {
     }
 }
 
-/// RFC 9112 §3.2: origin-form, absolute-form, or the asterisk of OPTIONS. The authority-form belongs to CONNECT, which is no server's.
-fn parse_target<'a>(target: &'a str, method: &Method) -> Result<Target<'a>, Reject> {
-    let origin_form = if target.starts_with('/') {
-        target
-    } else if target == "*" && method == Method::OPTIONS {
-        return Ok(Target { path: "*", query: None });
-    } else {
-        absolute_form(target).ok_or(Reject::BadRequest("the target is neither a path nor an http URL"))?
+/// RFC 9112 §3.2: origin-form, absolute-form, or the asterisk of OPTIONS; and the authority, where the target names one. The authority-form
+/// belongs to CONNECT, which is refused whatever it says.
+fn parse_target<'a>(target: &'a str, method: &Method) -> Result<(Option<&'a str>, Target<'a>), Reject> {
+    const WHOLE_SERVER: Target<'_> = Target { path: "*", query: None };
+    if method == Method::CONNECT {
+        return Err(refuse_connect(target));
+    }
+    let (authority, rest) = match target {
+        "*" if method == Method::OPTIONS => return Ok((None, WHOLE_SERVER)),
+        _ if target.starts_with('/') => (None, target),
+        _ => absolute_form(target)?,
     };
-    let (path, query) = match origin_form.split_once('?') {
+    // RFC 9112 §3.2.4: what a proxy was asked for so, an origin server is asked for by the asterisk.
+    if rest.is_empty() && method == Method::OPTIONS {
+        return Ok((authority, WHOLE_SERVER));
+    }
+    let (path, query) = match rest.split_once('?') {
         Some((path, query)) => (path, Some(query)),
-        None => (origin_form, None),
+        None => (rest, None),
     };
-    Ok(Target { path: if path.is_empty() { "/" } else { path }, query })
+    // RFC 9110 §4.2.3: an empty path is the same as a slash.
+    Ok((authority, Target { path: if path.is_empty() { "/" } else { path }, query }))
 }
 
-/// What follows the authority of an http URL, whose host must be one.
-fn absolute_form(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
-    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+/// The authority of an http URL, and what follows it.
+fn absolute_form(target: &str) -> Result<(Option<&str>, &str), Reject> {
+    let no_url = Reject::BadRequest("the target is neither a path nor an http URL");
+    let Some((scheme, rest)) = target.split_once("://") else { return Err(no_url) };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    // RFC 9110 §4.2.1: an http URL without a host is invalid, port or not.
-    let names_host = !authority.is_empty() && !authority.starts_with(':');
-    (is_http && names_host && is_host(authority.as_bytes())).then_some(rest)
+    // RFC 9110 §4.2.1: an http URL without a host is invalid, port or not; §4.2.4: so is one with userinfo.
+    let names_host = !authority.is_empty() && !authority.starts_with(':') && is_host(authority.as_bytes());
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" if names_host => Ok((Some(authority), rest)),
+        // RFC 9110 §7.4: what is secured can't be asked for over a connection that is not.
+        "https" if names_host => Err(Reject::Misdirected),
+        _ => Err(no_url),
+    }
+}
+
+/// RFC 9110 §9.3.6: a port that is none is 400; and no other is a tunnel's end here.
+fn refuse_connect(target: &str) -> Reject {
+    let port = target.rsplit_once(':').filter(|(host, _)| !host.is_empty() && is_host(target.as_bytes()));
+    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        None | Some(0) => Reject::BadRequest("the target of CONNECT is not a host and a port"),
+        Some(_) => Reject::NoTunnel,
+    }
 }
 
 /// The fields that decide how the connection goes on, found in one pass.
@@ -217,7 +260,9 @@ struct KnownFields<'a> {
     hosts: usize,
     content_length: Option<&'a [u8]>,
     transfer_encoding: Option<&'a [u8]>,
-    expect: Option<&'a [u8]>,
+    expects_continue: bool,
+    /// It expects what nobody here can meet.
+    expects_other: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -232,7 +277,14 @@ impl<'a> KnownFields<'a> {
                     known.hosts += 1;
                     known.host = Some(value);
                 }
-                6 if name.eq_ignore_ascii_case("expect") => known.expect = Some(value),
+                // RFC 9110 §10.1.1: a list, so several fields of it are one. A parameter's comma divides it too: it is no 100-continue anyway.
+                6 if name.eq_ignore_ascii_case("expect") => {
+                    for expectation in list(value) {
+                        let is_continue = expectation.eq_ignore_ascii_case(b"100-continue");
+                        known.expects_continue |= is_continue;
+                        known.expects_other |= !is_continue;
+                    }
+                }
                 10 if name.eq_ignore_ascii_case("connection") => {
                     for option in list(value) {
                         known.close |= option.eq_ignore_ascii_case(b"close");
@@ -252,17 +304,19 @@ impl<'a> KnownFields<'a> {
 }
 
 /// RFC 9112 §3.2: a 1.1 request has exactly one Host, a 1.0 request at most one, and it is a host.
-fn check_host(host: Option<&[u8]>, hosts: usize, version: Version) -> Result<(), Reject> {
+fn check_host(host: Option<&[u8]>, hosts: usize, version: Version) -> Result<&str, Reject> {
     match (host, hosts, version) {
-        (None, _, Version::Http10) => Ok(()),
+        (None, _, Version::Http10) => Ok(""),
         (None, _, Version::Http11) => Err(Reject::BadRequest("no Host")),
-        (Some(host), 1, _) if is_host(host) => Ok(()),
-        (Some(_), 1, _) => Err(Reject::BadRequest("the Host is malformed")),
+        (Some(host), 1, _) => {
+            let host = std::str::from_utf8(host).ok().filter(|host| is_host(host.as_bytes()));
+            host.ok_or(Reject::BadRequest("the Host is malformed"))
+        }
         (Some(_), _, _) => Err(Reject::BadRequest("more than one Host")),
     }
 }
 
-/// RFC 3986 §3.2.2: uri-host [ ":" port ], where the host may be empty.
+/// RFC 9110 §7.2: uri-host [ ":" port ], where the host may be empty (RFC 3986 §3.2.2).
 fn is_host(host: &[u8]) -> bool {
     let is_ip_literal = host.first() == Some(&b'[');
     let host_end = match is_ip_literal {
@@ -271,10 +325,37 @@ fn is_host(host: &[u8]) -> bool {
     };
     let Some(host_end) = host_end else { return false };
     let (name, port) = host.split_at(host_end);
-    let is_name = match is_ip_literal {
-        true => name[1..name.len() - 1].iter().all(|byte| byte.is_ascii_alphanumeric() || b":.%-_~".contains(byte)),
-        false => name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)),
+    let is_name_or_address = match is_ip_literal {
+        true => is_ip_address(&name[1..name.len() - 1]),
+        false => is_name(name),
     };
     let is_port = port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit));
-    is_name && is_port
+    is_name_or_address && is_port
+}
+
+/// RFC 3986's reg-name, of which an IPv4 address is one.
+fn is_name(name: &[u8]) -> bool {
+    let mut parts = name.split(|byte| *byte == b'%');
+    let is_plain = |part: &[u8]| part.iter().all(|byte| is_unreserved(*byte) || SUB_DELIMS.contains(byte));
+    let is_encoded =
+        |part: &[u8]| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_plain(&part[2..]);
+    parts.next().is_none_or(is_plain) && parts.all(is_encoded)
+}
+
+/// What stands between the brackets of an IP-literal: an IPv6 address, or one of the versions to come.
+fn is_ip_address(address: &[u8]) -> bool {
+    let Ok(address) = std::str::from_utf8(address) else { return false };
+    let is_future =
+        address.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')).is_some_and(|(version, rest)| {
+            let is_rest = |byte: u8| is_unreserved(byte) || SUB_DELIMS.contains(&byte) || byte == b':';
+            let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_version && !rest.is_empty() && rest.bytes().all(is_rest)
+        });
+    is_future || address.parse::<Ipv6Addr>().is_ok()
+}
+
+const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }

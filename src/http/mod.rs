@@ -10,6 +10,8 @@
 //!                                          chunked               body
 //! ```
 
+mod coding;
+mod conditions;
 mod connection;
 pub mod date;
 mod fields;
@@ -20,13 +22,16 @@ mod reject;
 mod request;
 mod response;
 
+pub use coding::coding_weights;
+pub use conditions::{EntityTag, Validators, Verdict, evaluate_preconditions};
 pub use connection::{Answered, Connection, Listener};
 pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use fields::Fields;
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, find_end, parse_head};
-pub use range::{RangeError, parse_range};
+pub use range::{RANGES_MAX, RangeError, parse_ranges};
+pub(crate) use range::{content_range, multipart, requested_ranges};
 pub use reject::Reject;
 pub use request::{Request, Target, Version};
 pub use response::{Body, Response, check_field};

@@ -14,8 +14,12 @@ pub enum Reject {
     /// 405, with the methods that are allowed (RFC 9110 §10.2.1).
     #[allow(missing_docs)]
     MethodNotAllowed { allow: String },
+    /// 406: what there is has only forms that the client says it does not take.
+    NotAcceptable,
     /// 408: the rest of a request that was begun did not come in time.
     RequestTimeout,
+    /// 412: a precondition of the request does not hold (RFC 9110 §13).
+    PreconditionFailed,
     /// 413: the body is larger than [`body_bytes_max`](super::Limits::body_bytes_max).
     ContentTooLarge,
     /// 414: the request line is longer than [`request_line_bytes_max`](super::Limits::request_line_bytes_max).
@@ -25,6 +29,8 @@ pub enum Reject {
     RangeNotSatisfiable { size: u64 },
     /// 417: an expectation that is not `100-continue`.
     ExpectationFailed,
+    /// 421: an https URL, over a connection that is not secured (RFC 9110 §7.4).
+    Misdirected,
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
     FieldsTooLarge,
     /// 500: a handler panicked.
@@ -33,6 +39,10 @@ pub enum Reject {
     ReadFailed,
     /// 501: a method that nothing here knows.
     MethodUnknown,
+    /// 501: a method as long as a request line may be (RFC 9112 §3), so where the request ends is unknown too.
+    MethodTooLong,
+    /// 501: CONNECT. What would follow it is for the tunnel and no request.
+    NoTunnel,
     /// 501: a transfer coding that nothing here knows, so the body's end is unknown too (RFC 9112 §6.1).
     CodingUnknown,
     /// 503: no descriptor is left to serve this.
@@ -49,14 +59,19 @@ impl Reject {
             Reject::NotFound => (StatusCode::NOT_FOUND, ""),
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reject::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "the request refuses every form of it that there is"),
             Reject::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "the rest of the request did not come in time"),
+            Reject::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ""),
             Reject::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ""),
             Reject::UriTooLong => (StatusCode::URI_TOO_LONG, ""),
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
             Reject::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "only 100-continue is known"),
+            Reject::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "this connection is not secured"),
             Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
             Reject::HandlerPanicked | Reject::ReadFailed => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Reject::MethodUnknown => (StatusCode::NOT_IMPLEMENTED, "that method is unknown"),
+            Reject::MethodTooLong => (StatusCode::NOT_IMPLEMENTED, "no method is so long"),
+            Reject::NoTunnel => (StatusCode::NOT_IMPLEMENTED, "this server is no tunnel"),
             Reject::CodingUnknown => (StatusCode::NOT_IMPLEMENTED, "that transfer coding is unknown"),
             Reject::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "too much is open at the moment"),
             Reject::VersionNotSupported => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"),
@@ -74,6 +89,8 @@ impl Reject {
             Reject::NotFound
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
+            | Reject::NotAcceptable
+            | Reject::PreconditionFailed
             | Reject::RangeNotSatisfiable { .. }
             | Reject::HandlerPanicked
             | Reject::ReadFailed
@@ -83,8 +100,11 @@ impl Reject {
             | Reject::RequestTimeout
             | Reject::ContentTooLarge
             | Reject::ExpectationFailed
+            | Reject::Misdirected
             | Reject::UriTooLong
             | Reject::FieldsTooLarge
+            | Reject::MethodTooLong
+            | Reject::NoTunnel
             | Reject::CodingUnknown
             | Reject::VersionNotSupported => false,
         }

@@ -1,5 +1,6 @@
 //! A request as a handler sees it.
 
+use super::fields::list;
 use super::{Fields, Method};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub struct Target<'a> {
 pub struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) target: Target<'a>,
+    pub(crate) host: &'a str,
     pub(crate) version: Version,
     pub(crate) fields: Fields<'a>,
     pub(crate) body: &'a [u8],
@@ -51,6 +53,12 @@ impl<'a> Request<'a> {
     /// What follows the question mark, percent-encoded.
     pub fn query(&self) -> Option<&'a str> {
         self.target.query
+    }
+
+    /// The host that is asked, and its port where one is named (RFC 9112 §3.3): from the target where that is a whole URL, which goes before
+    /// the Host field; empty where nobody says it. Ask this and not `fields()`.
+    pub fn host(&self) -> &'a str {
+        self.host
     }
 
     /// What the client understands.
@@ -81,8 +89,7 @@ impl<'a> Request<'a> {
     /// Whether the client names HTML among what it accepts (RFC 9110 §12.5.1): a browser that follows a link does; one that loads a script or
     /// a picture, and curl, do not.
     pub fn accepts_html(&self) -> bool {
-        let accepts = |value: &[u8]| String::from_utf8_lossy(value).to_ascii_lowercase().contains("text/html");
-        self.fields.all("accept").any(accepts)
+        self.fields.all("accept").flat_map(list).any(takes_html)
     }
 
     /// What stands in the path where the route has `{name}`, percent-decoded; bytes that are not UTF-8 become U+FFFD.
@@ -94,4 +101,15 @@ impl<'a> Request<'a> {
         let (_, value) = found.unwrap_or_else(|| panic!("the route of {} has no parameter {name}", self.path()));
         percent_decode_str(value).decode_utf8_lossy()
     }
+}
+
+/// Whether an element of Accept is text/html with a weight (RFC 9110 §12.4.2) above 0, wherever among its parameters that stands (§12.5.1).
+fn takes_html(range: &[u8]) -> bool {
+    let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_html = parts.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case(b"text/html"));
+    let is_zero = |part: &[u8]| {
+        let is_weight = part.len() > 2 && part[..2].eq_ignore_ascii_case(b"q=");
+        is_weight && part[2..].iter().all(|byte| matches!(byte, b'0' | b'.'))
+    };
+    is_html && !parts.any(is_zero)
 }

@@ -2,10 +2,13 @@
 //!
 //! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
 
+use super::conditions::is_conditional;
 use super::fields::{is_field_content, is_token};
-use super::{Method, Request, StatusCode, Version};
+use super::{EntityTag, Method, Reject, Request, StatusCode, Validators, Verdict, Version};
+use super::{evaluate_preconditions, format_date, parse_date};
 use crate::protocol::{Chunk, OpenFile, Outbox};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +25,8 @@ pub enum Body {
     Shared(Arc<[u8]>),
     /// A range of a file.
     File(Arc<OpenFile>, Range<u64>),
+    /// One after another.
+    Parts(Vec<Chunk>),
 }
 
 impl Body {
@@ -32,12 +37,23 @@ impl Body {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::Shared(bytes) => bytes.len() as u64,
             Body::File(_, range) => range.end.saturating_sub(range.start),
+            Body::Parts(chunks) => chunks.iter().map(Chunk::len).sum(),
         }
     }
 
     /// Whether it has no byte.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl From<Chunk> for Body {
+    fn from(chunk: Chunk) -> Body {
+        match chunk {
+            Chunk::Bytes(bytes) => Body::Bytes(bytes),
+            Chunk::Shared(bytes) => Body::Shared(bytes),
+            Chunk::File(file, range) => Body::File(file, range),
+        }
     }
 }
 
@@ -77,6 +93,18 @@ pub fn check_field(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// Fields that describe the content of a 200, which a client that is told 304 has (RFC 9110 §15.4.5: it should not be sent these again).
+/// ETag, Vary, Cache-Control, Expires and Content-Location are to be there, and what is no metadata of a representation stays too.
+const METADATA: [&str; 7] = [
+    "accept-ranges",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-range",
+    "content-type",
+    "x-content-type-options",
+];
+
 /// What [`Response::text`] begins with.
 const TEXT_TYPE_LINE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
 
@@ -104,7 +132,18 @@ impl Response {
     /// # Panics
     /// Where `content_type` can't be a field's value.
     pub fn bytes(content_type: &str, bytes: impl Into<Vec<u8>>) -> Response {
-        Response::new(StatusCode::OK).field("Content-Type", content_type).with_body(Body::Bytes(bytes.into()))
+        Response::of_type(content_type).with_body(Body::Bytes(bytes.into()))
+    }
+
+    /// 200 of the given media type, without a body yet. The type is meant: a browser that guesses another from the bytes may run what was
+    /// uploaded as text. Here is the one place that says so.
+    ///
+    /// # Panics
+    /// Where `content_type` can't be a field's value.
+    pub fn of_type(content_type: &str) -> Response {
+        let mut response = Response::new(StatusCode::OK).field("Content-Type", content_type);
+        response.fields.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+        response
     }
 
     /// 200 with JSON.
@@ -129,7 +168,7 @@ impl Response {
         }
         let size = metadata.len();
         let body = Body::File(Arc::new(OpenFile::new(file, &metadata)), 0..size);
-        Ok(Response::new(StatusCode::OK).field("Content-Type", content_type).with_body(body))
+        Ok(Response::of_type(content_type).with_body(body))
     }
 
     /// The same with another status.
@@ -157,13 +196,90 @@ impl Response {
         self
     }
 
+    /// The same with ETag and Last-Modified.
+    pub fn with_validators(mut self, validators: &Validators) -> Response {
+        if let Some(tag) = &validators.tag {
+            self = self.field("ETag", tag.as_str());
+        }
+        match validators.last_modified {
+            Some(time) => self.field("Last-Modified", &format_date(time)),
+            None => self,
+        }
+    }
+
+    /// The same with an ETag that is made of its bytes, so that a client that has these is told 304. A strong one: other bytes give another
+    /// tag. Not for files, whose bytes are not read for it.
+    pub fn with_tag_of_content(self) -> Response {
+        let bytes: &[u8] = match &self.body {
+            Body::Empty => &[],
+            Body::Bytes(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::File(..) | Body::Parts(_) => return self,
+        };
+        // The standard library's hash with its fixed key: the same after a restart, and where several servers share an address.
+        let mut hasher = DefaultHasher::new();
+        hasher.write(bytes);
+        let tag = EntityTag::strong(format!("{:x}-{:016x}", bytes.len(), hasher.finish()));
+        self.field("ETag", tag.as_str())
+    }
+
+    /// The same without the fields that `drop` names in lower case.
+    pub fn without_fields(mut self, drop: &[&str]) -> Response {
+        let lines = self.fields.split_inclusive(|byte| *byte == b'\n');
+        self.fields =
+            lines.filter(|line| !drop.iter().any(|name| value_of(line, name).is_some())).flatten().copied().collect();
+        self
+    }
+
     /// The same, as an error that may end its connection.
     pub(super) fn into_error(self, reason: &'static str, closes: bool) -> Response {
         Response { error: Some(reason), closes, ..self }
     }
 
-    /// As it is for the client that asked: an error is a page where that is accepted (RFC 9110 §12.1).
-    pub(super) fn negotiate(mut self, request: &Request<'_>) -> Response {
+    /// As it is for the client that asked: what its preconditions leave of it, and an error as a page where that is accepted.
+    pub(super) fn settle(self, request: &Request<'_>) -> Response {
+        // RFC 9110 §13.2.1: preconditions are of what would be 2xx without them. Of methods that change something they are the handler's: when
+        // its answer is here it is too late. Files ask before they read, and are asked again here with the same outcome.
+        let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
+        let response = match is_read && self.status.is_success() && is_conditional(request) {
+            true => {
+                let verdict = evaluate_preconditions(request, Some(&self.validators(request)));
+                self.judged(verdict)
+            }
+            false => self,
+        };
+        response.negotiate(request)
+    }
+
+    /// What a verdict leaves of it.
+    pub(crate) fn judged(self, verdict: Verdict) -> Response {
+        match verdict {
+            Verdict::Proceed => self,
+            Verdict::NotModified => self.into_not_modified(),
+            Verdict::Failed => Reject::PreconditionFailed.into(),
+        }
+    }
+
+    /// RFC 9110 §15.4.5: what the 200 would have, less what describes content that is not sent. The date is of use without a tag only.
+    fn into_not_modified(self) -> Response {
+        let has_tag = self.field_value("etag").is_some();
+        let response = self.without_fields(&METADATA).with_status(StatusCode::NOT_MODIFIED).with_body(Body::Empty);
+        if has_tag { response.without_fields(&["last-modified"]) } else { response }
+    }
+
+    /// The validators that its fields say.
+    fn validators(&self, request: &Request<'_>) -> Validators {
+        let last_modified = self.field_value("last-modified").and_then(|value| parse_date(value, request.now()));
+        Validators { tag: self.field_value("etag").and_then(EntityTag::parse), last_modified }
+    }
+
+    /// The value of its first field of a name, which is in lower case.
+    fn field_value(&self, name: &str) -> Option<&[u8]> {
+        self.fields.split_inclusive(|byte| *byte == b'\n').find_map(|line| value_of(line, name))
+    }
+
+    /// RFC 9110 §12.1: an error is a page where that is accepted.
+    fn negotiate(mut self, request: &Request<'_>) -> Response {
         let Some(reason) = self.error.take() else { return self };
         if !request.accepts_html() {
             return self.field("Vary", "Accept");
@@ -195,15 +311,16 @@ impl Response {
         &self.body
     }
 
-    /// Bytes of its body that are sent in answer to `method`. RFC 9110 §9.3.2: HEAD is GET less the body.
-    pub(super) fn sent_body_bytes(&self, method: Option<&Method>) -> u64 {
-        let has_body = method != Some(&Method::HEAD) && has_content_length(self.status);
+    /// Bytes of its body that are sent. RFC 9110 §9.3.2: to HEAD none.
+    pub(super) fn sent_body_bytes(&self, is_head: bool) -> u64 {
+        // RFC 9110 §15.3.6: a 205 has no content.
+        let has_body = !is_head && has_content_length(self.status) && self.status != StatusCode::RESET_CONTENT;
         if has_body { self.body.len() } else { 0 }
     }
 
     /// Puts it on the wire.
     pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) {
-        let has_body = self.sent_body_bytes(exchange.method) > 0;
+        let has_body = self.sent_body_bytes(exchange.is_head) > 0;
         out.write(b"HTTP/1.1 ");
         out.write(self.status.as_str().as_bytes());
         out.write(b" ");
@@ -215,31 +332,48 @@ impl Response {
             (false, Version::Http10) => out.write(b"\r\nConnection: keep-alive\r\n"), // RFC 9112 §9.3
             (false, Version::Http11) => out.write(b"\r\n"),
         }
+        // RFC 9110 §15.3.6: a 205 has no content.
+        let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
         if has_content_length(self.status) {
             out.write(b"Content-Length: ");
-            out.write(itoa::Buffer::new().format(self.body.len()).as_bytes());
+            out.write(itoa::Buffer::new().format(body.len()).as_bytes());
             out.write(b"\r\n");
         }
         out.write(&self.fields);
         out.write(exchange.fields);
         out.write(b"\r\n");
         if has_body {
-            match self.body {
+            match body {
                 Body::Empty => {}
-                Body::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
-                Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
-                Body::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
-                Body::Shared(bytes) => out.push(Chunk::Shared(bytes)),
-                Body::File(file, range) => out.push(Chunk::File(file, range)),
+                Body::Bytes(bytes) => queue(Chunk::Bytes(bytes), out),
+                Body::Shared(bytes) => queue(Chunk::Shared(bytes), out),
+                Body::File(file, range) => queue(Chunk::File(file, range), out),
+                Body::Parts(chunks) => chunks.into_iter().for_each(|chunk| queue(chunk, out)),
             }
         }
     }
 }
 
+/// Queues content behind its head, as one piece with it where it is small.
+fn queue(chunk: Chunk, out: &mut Outbox) {
+    match chunk {
+        Chunk::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
+        Chunk::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
+        chunk @ (Chunk::Bytes(_) | Chunk::Shared(_) | Chunk::File(..)) => out.push(chunk),
+    }
+}
+
+/// The value of a rendered field, where it has that name.
+fn value_of<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let (candidate, rest) = line.split_at_checked(name.len())?;
+    let value = rest.strip_prefix(b":").filter(|_| candidate.eq_ignore_ascii_case(name.as_bytes()))?;
+    Some(value.trim_ascii())
+}
+
 /// What of the request decides how its answer lies on the wire.
 pub(super) struct Exchange<'a> {
-    /// `None` where the request was not understood.
-    pub(super) method: Option<&'a Method>,
+    /// The request is HEAD, as far as it was understood.
+    pub(super) is_head: bool,
     pub(super) version: Version,
     /// This answer is the connection's last.
     pub(super) closes: bool,

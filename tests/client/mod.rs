@@ -17,6 +17,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// All fields, in the order they came.
+    #[allow(dead_code)] // Most tests ask for one.
+    pub fn fields(&self) -> &[(String, String)] {
+        &self.fields
+    }
+
     /// The value of a field, which stands there once or not at all.
     #[track_caller]
     pub fn field(&self, name: &str) -> Option<&str> {

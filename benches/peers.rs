@@ -1,0 +1,350 @@
+//! Servers beside each other on one machine: this one under each strategy, a program that parses nothing, and nginx, lighttpd, h2o where
+//! they are installed. Server on core 0, wrk on core 1; what counts is the server's CPU time per request, as a ratio to the first server of
+//! the same round.
+//!
+//! ```sh
+//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,idle] [--rounds 5] [--seconds 2] [--only epoll,nginx]
+//! ```
+
+#[path = "peers/limit.rs"]
+mod limit;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A browser's request head, less the line and Host.
+const BROWSER: [&str; 11] = [
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-US,en;q=0.5",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Connection: keep-alive",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: none",
+    "Sec-Fetch-User: ?1",
+    "Priority: u=0, i",
+];
+
+/// Sixteen requests at a time, for wrk.
+const PIPELINE: &str = "init = function(args) local r = {} for i = 1, 16 do r[i] = wrk.format(nil, wrk.path) end \
+                        req = table.concat(r) end\nrequest = function() return req end\n";
+
+/// Connections that are opened to see what one costs when it is idle.
+const IDLE: usize = 2_000;
+
+/// A server takes no longer to listen.
+const START: Duration = Duration::from_secs(10);
+
+struct Work {
+    name: &'static str,
+    path: &'static str,
+    /// Bytes of the answer's body, for the program that parses nothing.
+    body_bytes: usize,
+    connections: usize,
+    fields: &'static [&'static str],
+    is_pipelined: bool,
+}
+
+const KEEP: Work =
+    Work { name: "keep", path: "/1k.txt", body_bytes: 1024, connections: 64, fields: &[], is_pipelined: false };
+
+const WORKS: [Work; 7] = [
+    KEEP,
+    Work { name: "browser", fields: &BROWSER, ..KEEP },
+    Work { name: "route", path: "/hello/bob", body_bytes: 12, ..KEEP },
+    Work { name: "pipe", path: "/hello.txt", body_bytes: 13, is_pipelined: true, ..KEEP },
+    Work { name: "close", fields: &["Connection: close"], ..KEEP },
+    Work { name: "100k", path: "/100k.bin", body_bytes: 100 << 10, connections: 32, ..KEEP },
+    Work { name: "1m", path: "/1m.bin", body_bytes: 1 << 20, connections: 16, ..KEEP },
+];
+
+struct Options {
+    works: Vec<String>,
+    rounds: usize,
+    seconds: usize,
+    only: Option<Vec<String>>,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--limit") {
+        let number = |at: usize| arguments[at].parse::<usize>().expect("a number");
+        return limit::serve(number(1) as u16, number(2), arguments.get(3).is_some_and(|word| word == "close"));
+    }
+    let options = options(&arguments);
+    for program in ["wrk", "taskset"] {
+        if !is_installed(program) {
+            return println!("skipped: {program} is not installed");
+        }
+    }
+    let site = site();
+    let servers = servers(site.path());
+    println!("{:<8} {:<12} {:>10} {:>7} {:>10} {:>7}  p99", "work", "server", "req/s", "ratio", "us/req", "ratio");
+    for work in WORKS.iter().filter(|work| options.works.iter().any(|name| name == work.name)) {
+        measure(work, &servers, &options);
+    }
+    if options.works.iter().any(|name| name == "idle") {
+        measure_idle(&servers, &options);
+    }
+}
+
+fn options(arguments: &[String]) -> Options {
+    let list = |text: &String| text.split(',').map(str::to_string).collect::<Vec<_>>();
+    let value = |flag: &str| arguments.iter().position(|word| word == flag).and_then(|at| arguments.get(at + 1));
+    let count = |flag: &str, default: usize| value(flag).map_or(default, |text| text.parse().expect("a number"));
+    let all = || WORKS.iter().map(|work| work.name.to_string()).chain(["idle".to_string()]).collect();
+    let works = value("--work").map_or_else(all, list);
+    Options { works, rounds: count("--rounds", 5), seconds: count("--seconds", 2), only: value("--only").map(list) }
+}
+
+fn is_installed(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    found.is_ok_and(|status| status.success())
+}
+
+/// The files that are served, and what the peers are told.
+fn site() -> TempDir {
+    let site = TempDir::new().expect("a folder");
+    let www = site.path().join("www");
+    fs::create_dir(&www).expect("a folder");
+    fs::create_dir(site.path().join("tmp")).expect("a folder");
+    let write = |name: &str, bytes: &[u8]| fs::write(www.join(name), bytes).expect("a file");
+    write("hello.txt", b"Hello, world\n");
+    for (name, size) in [("1k.txt", 1 << 10), ("100k.bin", 100 << 10), ("1m.bin", 1 << 20)] {
+        write(name, &vec![b'x'; size]);
+    }
+    site
+}
+
+/// A server that can be started: the words of its command, with the port in place of `PORT`, the body's size in place of `BYTES`.
+struct Server {
+    name: &'static str,
+    command: Vec<String>,
+}
+
+fn servers(site: &Path) -> Vec<Server> {
+    let (at, www) = (site.display(), site.join("www").display().to_string());
+    let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+    let this = std::env::current_exe().expect("its own path").display().to_string();
+    let mut servers = vec![Server { name: "limit", command: [vec![this], words("--limit PORT BYTES")].concat() }];
+    for (name, flags) in [
+        ("epoll", "--backend epoll"),
+        ("epoll-edge", "--backend epoll --trigger edge"),
+        ("poll", "--backend poll"),
+        ("select", "--backend select"),
+    ] {
+        let command = vec![env!("CARGO_BIN_EXE_tripoll").to_string()];
+        let command = [command, words(flags), words("--demo --log off -p PORT"), vec![www.clone()]].concat();
+        servers.push(Server { name, command });
+    }
+    let peers = [
+        (
+            "nginx",
+            "nginx -c",
+            format!(
+                "daemon off; master_process off; worker_processes 1; pid {at}/tmp/nginx.pid; error_log {at}/tmp/nginx.err crit;
+events {{ worker_connections 16000; }}
+http {{ include /etc/nginx/mime.types; access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300;
+  keepalive_requests 1000000000; open_file_cache max=1000; client_body_temp_path {at}/tmp/b; proxy_temp_path {at}/tmp/p;
+  fastcgi_temp_path {at}/tmp/f; uwsgi_temp_path {at}/tmp/u; scgi_temp_path {at}/tmp/s;
+  server {{ listen 127.0.0.1:PORT backlog=4096; root {www}; location /hello/ {{ return 200 \"Hello, bob!\\n\"; }} }} }}\n"
+            ),
+        ),
+        (
+            "lighttpd",
+            "lighttpd -D -f",
+            format!(
+                "server.document-root = \"{www}\"\nserver.bind = \"127.0.0.1\"\nserver.port = PORT\nserver.max-fds = 16384
+server.max-connections = 8192\nserver.max-keep-alive-requests = 1000000000\nserver.max-keep-alive-idle = 300
+server.listen-backlog = 4096\nmimetype.assign = ( \".txt\" => \"text/plain\", \"\" => \"application/octet-stream\" )\n"
+            ),
+        ),
+        (
+            "h2o",
+            "h2o -c",
+            format!(
+                "listen: {{host: 127.0.0.1, port: PORT}}\nnum-threads: 1\nmax-connections: 8192\nhttp1-request-timeout: 300
+hosts:\n  default:\n    paths:\n      \"/\": {{file.dir: {www}}}\n"
+            ),
+        ),
+    ];
+    for (name, command, configuration) in peers {
+        if !is_installed(name) {
+            println!("skipped: {name} is not installed");
+            continue;
+        }
+        let file = site.join(format!("{name}.conf"));
+        fs::write(&file, configuration).expect("a file");
+        servers.push(Server { name, command: [words(command), vec![file.display().to_string()]].concat() });
+    }
+    servers
+}
+
+/// A server that runs, pinned to core 0, and ends with this value.
+struct Running {
+    name: &'static str,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    fn new(server: &Server, work: &Work) -> Option<Running> {
+        let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = probe.local_addr().expect("an address");
+        drop(probe);
+        let (port, bytes) = (address.port().to_string(), work.body_bytes.to_string());
+        let mut words = server.command.clone();
+        for word in &mut words {
+            *word = word.replace("PORT", &port).replace("BYTES", &bytes);
+        }
+        if let Some(configuration) = words.last().filter(|word| word.ends_with(".conf")).cloned() {
+            let text = fs::read_to_string(&configuration).expect("it was written").replace("PORT", &port);
+            let own = format!("{configuration}.{port}");
+            fs::write(&own, text).expect("a file");
+            *words.last_mut().expect("there is one") = own;
+        }
+        if work.fields.contains(&"Connection: close") && server.name == "limit" {
+            words.push("close".into());
+        }
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let running = Running { name: server.name, child: command.spawn().expect("taskset"), address };
+        let give_up = Instant::now() + START;
+        while TcpStream::connect(address).is_err() {
+            if Instant::now() > give_up {
+                println!("skipped: {} does not listen", server.name);
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(running)
+    }
+
+    /// CPU time of all its threads so far, in nanoseconds.
+    fn cpu_nanoseconds(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let nanoseconds = |task: fs::DirEntry| {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0)
+        };
+        tasks.flatten().map(nanoseconds).sum()
+    }
+
+    /// Memory that is its own share, in bytes.
+    fn resident_bytes(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).expect("it runs");
+        let line = text.lines().find(|line| line.starts_with("Pss:")).expect("Linux 4.14 or later");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What wrk saw, and what it cost.
+struct Sample {
+    per_second: f64,
+    cpu_microseconds: f64,
+    p99: String,
+    trouble: String,
+}
+
+fn load(running: &Running, work: &Work, seconds: usize, lua: &Path) -> Sample {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1", "wrk", "-t1", "--latency", &format!("-c{}", work.connections), &format!("-d{seconds}s")]);
+    for field in work.fields {
+        command.args(["-H", field]);
+    }
+    if work.is_pipelined {
+        command.arg("-s").arg(lua);
+    }
+    let before = running.cpu_nanoseconds();
+    let output = command.arg(format!("http://{}{}", running.address, work.path)).output().expect("wrk");
+    let cpu = running.cpu_nanoseconds() - before;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line_with = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_default();
+    let first_number = |line: &str| line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
+    let requests = first_number(line_with("requests in")).max(1.0);
+    Sample {
+        per_second: first_number(line_with("Requests/sec")),
+        cpu_microseconds: cpu as f64 / 1000.0 / requests,
+        p99: line_with("99%").split_whitespace().nth(1).unwrap_or("?").to_string(),
+        trouble: [line_with("Socket errors"), line_with("Non-2xx")].concat().trim().to_string(),
+    }
+}
+
+fn chosen<'a>(servers: &'a [Server], options: &'a Options) -> impl Iterator<Item = &'a Server> {
+    let is_chosen = |name: &str| options.only.as_ref().is_none_or(|only| only.iter().any(|word| word == name));
+    servers.iter().filter(move |server| server.name == "limit" || is_chosen(server.name))
+}
+
+/// Rounds in which each server has its turn, so that what disturbs one disturbs all.
+fn measure(work: &Work, servers: &[Server], options: &Options) {
+    let running: Vec<_> = chosen(servers, options).filter_map(|server| Running::new(server, work)).collect();
+    let lua = TempDir::new().expect("a folder");
+    let lua_path = lua.path().join("pipeline.lua");
+    fs::write(&lua_path, PIPELINE).expect("a file");
+    let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
+    for _ in 0..options.rounds {
+        for server in &running {
+            samples.entry(server.name).or_default().push(load(server, work, options.seconds, &lua_path));
+        }
+    }
+    let Some(first) = running.first().map(|server| &samples[server.name]) else { return };
+    for server in &running {
+        let rows = &samples[server.name];
+        let of = |value: fn(&Sample) -> f64| median(rows.iter().map(value));
+        let ratio =
+            |value: fn(&Sample) -> f64| median(rows.iter().zip(first).map(|(own, first)| value(own) / value(first)));
+        let speed = |sample: &Sample| sample.per_second;
+        let cpu = |sample: &Sample| sample.cpu_microseconds;
+        let last = rows.last().expect("there is a round");
+        println!(
+            "{:<8} {:<12} {:>10.0} {:>7.2} {:>10.2} {:>7.2}  {} {}",
+            work.name,
+            server.name,
+            of(speed),
+            ratio(speed),
+            of(cpu),
+            ratio(cpu),
+            last.p99,
+            last.trouble
+        );
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// What an idle connection that was answered once costs in memory.
+fn measure_idle(servers: &[Server], options: &Options) {
+    for running in chosen(servers, options).filter_map(|server| Running::new(server, &KEEP)) {
+        let open = || {
+            let mut client = TcpStream::connect(running.address).expect("it accepts");
+            client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n").expect("it reads");
+            client.read_exact(&mut [0; 1024]).expect("it answers");
+            client
+        };
+        // The first ones pay for what all share.
+        let _first: Vec<_> = (0..64).map(|_| open()).collect();
+        let before = running.resident_bytes();
+        let _clients: Vec<_> = (0..IDLE).map(|_| open()).collect();
+        let each = running.resident_bytes().saturating_sub(before) as usize / IDLE;
+        println!("{:<8} {:<12} {each:>10} B a connection, {} KiB at start", "idle", running.name, before / 1024);
+    }
+}

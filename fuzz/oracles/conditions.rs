@@ -12,9 +12,6 @@ use super::site::{self, changed, field_value};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tripoll::http::format_date;
 
-/// Whether the server knows If-Match and If-Unmodified-Since, and §13.1.3's "more than one member".
-const KNOWS_ALL_PRECONDITIONS: bool = false;
-
 const SIZE: usize = 100;
 
 pub fn judge(data: &[u8]) {
@@ -96,15 +93,12 @@ impl Asked {
     fn allowed(&self, tag: &str, now: SystemTime) -> Vec<u16> {
         let mut allowed = Vec::new();
         // Steps 1 and 2.
-        let is_met = match (self.if_match.is_empty(), KNOWS_ALL_PRECONDITIONS) {
-            (_, false) => Verdict::TRUE,
-            (false, true) => tags(&self.if_match, |candidate| candidate == tag),
-            (true, true) => match self.if_unmodified_since.as_slice() {
-                [] => Verdict::TRUE,
-                // What is no date is ignored.
-                [date] => date_of(date).ask(Verdict::TRUE, |date| changed() <= date),
-                [_, _, ..] => Verdict::UNSURE,
-            },
+        let is_met = match (self.if_match.is_empty(), self.if_unmodified_since.as_slice()) {
+            (false, _) => tags(&self.if_match, |candidate| candidate == tag),
+            // What is no date is ignored.
+            (true, [date]) => date_of(date).ask(Verdict::TRUE, |date| changed() <= date),
+            // §13.1.4: and so are several.
+            (true, [] | [_, _, ..]) => Verdict::TRUE,
         };
         if is_met.may_be_false {
             allowed.push(412);
@@ -115,13 +109,12 @@ impl Asked {
         // Steps 3 and 4.
         let is_had = match (self.if_none_match.is_empty(), self.if_modified_since.as_slice()) {
             (false, _) => tags(&self.if_none_match, |candidate| candidate.trim_start_matches("W/") == tag),
-            (true, []) => Verdict::FALSE,
             (true, [date]) => {
                 // A date in the future is of another clock, and says nothing.
                 date_of(date).ask(Verdict::FALSE, |date| date <= now && changed() <= date)
             }
-            (true, [_, _, ..]) if KNOWS_ALL_PRECONDITIONS => Verdict::FALSE,
-            (true, [_, _, ..]) => Verdict::UNSURE,
+            // §13.1.3.
+            (true, [] | [_, _, ..]) => Verdict::FALSE,
         };
         if is_had.may_be_true {
             allowed.push(304);

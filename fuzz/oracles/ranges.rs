@@ -6,6 +6,9 @@ use super::reader::Answer;
 use super::site::{self, SIZES, content, field_value};
 use std::ops::Range;
 
+/// So many are never ignored.
+const RANGES_MAX: usize = 64;
+
 pub fn judge(data: &[u8]) {
     let Some((choice, value)) = data.split_first() else { return };
     let size = SIZES[usize::from(*choice) % SIZES.len()];
@@ -41,8 +44,7 @@ struct Wanted {
     may_be_ignored: bool,
 }
 
-/// RFC 9110 §14.1. Only for one range, strictly written, is there exactly one answer here: several, and blanks where the grammar has none, may be
-/// ignored (§14.2).
+/// RFC 9110 §14.1. What is not strictly written, of nothing, or of very many may be ignored (§14.2).
 fn wanted(value: &[u8], size: u64) -> Wanted {
     let nonsense = Wanted { is_range: false, ranges: Vec::new(), may_be_ignored: true };
     let Ok(text) = std::str::from_utf8(value) else { return nonsense };
@@ -81,8 +83,11 @@ fn wanted(value: &[u8], size: u64) -> Wanted {
             ranges.push(from..to);
         }
     }
-    let is_strict = count == 1 && !set.contains([' ', '\t', ',']);
-    Wanted { is_range: count > 0, ranges, may_be_ignored: !is_strict || is_doubtful }
+    if count == 0 {
+        return nonsense;
+    }
+    let is_strict = count <= RANGES_MAX && !set.starts_with([' ', '\t']);
+    Wanted { is_range: true, ranges, may_be_ignored: !is_strict || is_doubtful }
 }
 
 fn check_parts(answer: &Answer, want: &[Range<u64>], whole: &[u8], about: &str) {

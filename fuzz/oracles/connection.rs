@@ -68,7 +68,7 @@ fn check_requests(wire: &[u8], whole: &Run, about: &str) {
             Reading::Whole(message, taken) => (message, taken),
             // Its head is there and its body is not: it may be refused, or cut off, but that is the last.
             Reading::Cut | Reading::Bad => {
-                assert_eq!(seen, whole.seen.last().expect("it is one of them"), "{about}");
+                assert!(std::ptr::eq(seen, whole.seen.last().expect("it is one of them")), "{about}");
                 assert_ne!(seen.status, 200, "answered as if it were whole: {about}");
                 return;
             }
@@ -80,6 +80,11 @@ fn check_requests(wire: &[u8], whole: &Run, about: &str) {
         assert_eq!(request.query, query, "{about}");
         if seen.status == 200 {
             assert_eq!(request.body, message.body, "{about}");
+        }
+        if !message.head.keep_alive {
+            // RFC 9112 §9.3, §9.6: it is the last, whatever comes of it.
+            assert!(std::ptr::eq(seen, whole.seen.last().expect("it is one of them")), "read past the last: {about}");
+            assert!(!whole.is_open, "it goes on: {about}");
         }
         rest = &rest[taken..];
     }

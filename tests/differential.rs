@@ -29,6 +29,9 @@ use wire::Wire;
 /// Streams of each test, where `TRIPOLL_STREAMS` does not say how many.
 const SAMPLE: u64 = 1_000;
 
+/// Clients at a time: a loop has others to serve while one is slow.
+const CLIENTS: u64 = 4;
+
 /// Sent when all that is owed was received: its answer shows that the connection goes on.
 const PROBE: &[u8] = b"GET /ping HTTP/1.1\r\nHost: h\r\nX-Probe: 1\r\n\r\n";
 
@@ -74,14 +77,21 @@ fn compare(reading: &Reading) {
             .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
     };
     let (seed, streams) = (number("TRIPOLL_SEED", 1), number("TRIPOLL_STREAMS", SAMPLE));
-    for seed in seed..seed + streams {
-        let stream = Stream::of(seed, &site.tags);
-        let want = site.said_by_the_link(&stream);
-        for (strategy, server) in &servers {
-            let got = said_over_a_socket(server.address, &stream, &want, reading);
-            check(&got, &want.all, &format!("{strategy}, {stream}"));
+    std::thread::scope(|scope| {
+        for worker in 0..CLIENTS {
+            let (site, servers) = (&site, &servers);
+            scope.spawn(move || {
+                for seed in (seed + worker..seed + streams).step_by(CLIENTS as usize) {
+                    let stream = Stream::of(seed, &site.tags);
+                    let want = site.said_by_the_link(&stream);
+                    for (strategy, server) in servers {
+                        let got = said_over_a_socket(server.address, &stream, &want, reading);
+                        check(&got, &want.all, &format!("{strategy}, {stream}"));
+                    }
+                }
+            });
         }
-    }
+    });
     println!("{streams} streams from seed {seed}, each to {} backends", servers.len());
 }
 

@@ -82,13 +82,13 @@ pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
             b".." => {
                 segments.pop().ok_or(Reject::BadRequest("the path leaves the folder"))?;
             }
-            // Also in a segment that a `..` takes away again.
-            name if name.contains(&0) => return Err(Reject::BadRequest("the path has a NUL")),
             // An encoded slash is data, and no name has one. Dot names are hidden.
             name if name.contains(&b'/') => return Err(Reject::NotFound),
             name if name[0] == b'.' && name != WELL_KNOWN && dot_names == DotNames::Hidden => {
                 return Err(Reject::NotFound);
             }
+            // Also in a segment that a `..` takes away again.
+            name if name.contains(&0) => return Err(Reject::BadRequest("the path has a NUL")),
             _ => segments.push(segment),
         }
     }

@@ -70,7 +70,7 @@ impl Listener {
     pub fn with_fields(service: Arc<dyn Service>, limits: Limits, fields: &[(String, String)]) -> Listener {
         let carrier = Response::new(super::StatusCode::OK);
         let carrier = fields.iter().fold(carrier, |carrier, (name, value)| carrier.field(name, value));
-        let (fields, date) = (carrier.into_fields(), RefCell::default());
+        let (fields, date) = (carrier.into_lines(), RefCell::default());
         Listener(Rc::new(Shared { service, limits, fields, date, on_answer: Box::new(|_| ()) }))
     }
 

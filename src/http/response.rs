@@ -2,7 +2,6 @@
 //!
 //! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
 
-use super::conditions::is_conditional;
 use super::fields::{is_field_content, is_token};
 use super::{EntityTag, Method, Reject, Request, StatusCode, Validators, Verdict, Version};
 use super::{evaluate_preconditions, format_date, parse_date};
@@ -288,7 +287,7 @@ impl Response {
         // RFC 9110 §13.2.1: preconditions are of what would be 2xx without them. Of methods that change something they are the handler's: when
         // its answer is here it is too late. Files ask before they read, and are asked again here with the same outcome.
         let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
-        let response = match is_read && self.status.is_success() && is_conditional(request) {
+        let response = match is_read && self.status.is_success() && request.is_conditional {
             true => {
                 let verdict = evaluate_preconditions(request, Some(&self.validators(request)));
                 self.judged(verdict)

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
-use tripoll::http::{Limits, Listener, Request, Response, Service, find_end, parse_head};
+use tripoll::http::{Limits, Listener, Request, Response, Service, Storage, find_end, parse_head};
 use tripoll::poller::{Interest, Strategy, Token};
 use tripoll::protocol::{Cue, Driver, Link, Now, Outbox};
 
@@ -48,7 +48,7 @@ fn head(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let end = find_end(black_box(wire), &mut 0, &limits).unwrap().unwrap();
-                let mut storage = [httparse::EMPTY_HEADER; 100];
+                let mut storage = Storage::new();
                 assert!(parse_head(&wire[..end], &mut storage).unwrap().keep_alive);
             });
         });

@@ -112,6 +112,9 @@ impl Router {
 
     /// The route of a request, with the parameters that its path gives.
     fn find<'a>(&'a self, request: &Request<'a>) -> Option<(&'a Route, Vec<(&'a str, &'a str)>)> {
+        if self.routes.is_empty() {
+            return None;
+        }
         let found = self.paths.at(request.path()).ok()?;
         Some((&self.routes[*found.value], found.params.iter().collect()))
     }

@@ -1,6 +1,6 @@
 //! The server: where HTTP meets sockets.
 
-use crate::files::{self, Files, Resolver};
+use crate::files::{self, Cache, Files, Resolver};
 use crate::http::{self, Answered, Reject, Request, Response, Service};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
 use crate::protocol::{Link, Now};
@@ -20,9 +20,9 @@ use std::time::{Instant, SystemTime};
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// Descriptors that connections leave to others (listeners, the poller, files that are being opened, what the program itself needs): so
-/// many, but of few no more than a quarter.
-const DESCRIPTORS_RESERVED: u64 = 64;
+/// Descriptors that connections leave to others (files that are kept, listeners, the poller, files that are being opened, what the program
+/// itself needs): so many, but of few no more than a quarter.
+const DESCRIPTORS_RESERVED: u64 = files::DESCRIPTORS_MAX as u64 + 64;
 
 /// Ports that are tried to suggest a free one.
 const PORTS_TRIED: u16 = 64;
@@ -209,7 +209,7 @@ impl HttpServer {
     /// [`Error`], of which each says what to try.
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
-        let (router, resolver) = self.router()?;
+        let (router, folder) = self.router()?;
         let service = Arc::new(router);
         let mut listeners = Vec::new();
         for address in &self.addresses {
@@ -218,7 +218,7 @@ impl HttpServer {
 
         let descriptors_max = sys::raise_descriptor_limit()?;
         let connections_max =
-            usize::try_from(descriptors_max.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+            usize::try_from(descriptors_max - DESCRIPTORS_RESERVED.min(descriptors_max / 4)).unwrap_or(usize::MAX);
         let mut limits = self.loop_limits.clone();
         limits.connections_max = limits.connections_max.min(connections_max.max(1));
         let mut reactor = Reactor::new(strategy, limits)?;
@@ -229,6 +229,10 @@ impl HttpServer {
             reactor.listen(listener, self.listener(service.clone()))?;
         }
         reactor.on_notice(self.on_notice);
+        let resolver = folder.as_ref().map(|folder| folder.resolver);
+        if let Some(Folder { cache, .. }) = folder {
+            reactor.on_shortage(move || cache.give_way());
+        }
         Ok(BoundServer { reactor, addresses, strategy, resolver, meter: self.meter })
     }
 
@@ -244,14 +248,14 @@ impl HttpServer {
         Ok(link.answer(input, now)?)
     }
 
-    fn router(&self) -> Result<(Router, Option<Resolver>)> {
-        let (mut router, resolver) = match &self.directory {
+    fn router(&self) -> Result<(Router, Option<Folder>)> {
+        let (mut router, folder) = match &self.directory {
             None => (Router::new(Nothing), None),
             Some(directory) => {
                 let directory_error = |source| Error::Directory { path: directory.clone(), source };
                 let files = Files::new(directory, self.files.clone()).map_err(directory_error)?;
-                let resolver = files.resolver();
-                (Router::new(files), Some(resolver))
+                let folder = Folder { resolver: files.resolver(), cache: files.cache().clone() };
+                (Router::new(files), Some(folder))
             }
         };
         for (method, path, handler) in &self.routes {
@@ -260,7 +264,7 @@ impl HttpServer {
         if let Some(handler) = &self.not_found {
             router.not_found(handler.clone());
         }
-        Ok((router, resolver))
+        Ok((router, folder))
     }
 
     fn listener(&self, service: Arc<Router>) -> http::Listener {
@@ -278,6 +282,12 @@ impl HttpServer {
     pub fn serve_forever(self) -> Result<()> {
         self.bind()?.run()
     }
+}
+
+/// What is to be known of a folder once it is served.
+struct Folder {
+    resolver: Resolver,
+    cache: Cache,
 }
 
 /// A folder that is none.

@@ -97,11 +97,21 @@ impl Site {
 /// A second later nothing is fresh: tags are strong.
 const AGE: Duration = Duration::from_secs(1);
 
-/// Asks on a connection that was opened at `wall`, and is [`AGE`] old.
+/// Asks on a connection that was opened at `wall`, and is [`AGE`] old; and once more a moment later, when the file is kept.
 #[track_caller]
 fn ask(files: Files, method: &str, target: &str, fields: &str, wall: SystemTime) -> Answer {
+    let listener = Listener::new(Arc::new(files), Limits::default());
+    let first = ask_at(&listener, method, target, fields, wall);
+    let second = ask_at(&listener, method, target, fields, wall + Duration::from_nanos(1));
+    let known = |answer: &Answer| (answer.status, answer.fields().to_vec(), answer.body.clone());
+    assert_eq!(known(&first), known(&second), "{method} {target} {fields:?}: what is kept is the same");
+    first
+}
+
+#[track_caller]
+fn ask_at(listener: &Listener, method: &str, target: &str, fields: &str, wall: SystemTime) -> Answer {
     let request = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-    let mut wire = Wire::new(&Listener::new(Arc::new(files), Limits::default()), wall);
+    let mut wire = Wire::new(listener, wall);
     wire.wait(AGE);
     wire.feed(request.as_bytes());
     wire.end_of_input();

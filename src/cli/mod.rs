@@ -79,6 +79,7 @@ fn bind(
             lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
+            cache_bytes_max: options.cache_max,
             ..files::Options::default()
         })
         .limits(http::Limits {

@@ -80,6 +80,13 @@ pub struct Options {
     #[arg(long, help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
     pub hidden: bool,
 
+    /// Memory for files that were asked for lately; 0 keeps none
+    ///
+    /// Each is compared with the file system once a turn of the loop, so what is sent is never older than that.
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_CACHE_MAX", hide_env = true)]
+    pub cache_max: u64,
+
     /// Follow symbolic links that leave DIR
     ///
     /// Whoever can make a link in DIR then decides what is served.

@@ -19,7 +19,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// Mostly the smallest first: so they are chosen where a client likes several as much.
-    const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
+    pub(super) const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
 
     /// As it is registered, and stands in Content-Encoding.
     pub(super) fn name(self) -> &'static str {
@@ -31,7 +31,7 @@ impl Coding {
     }
 
     /// What the name of such a file ends in.
-    fn ending(self) -> &'static str {
+    pub(super) fn ending(self) -> &'static str {
         match self {
             Coding::Brotli => ".br",
             Coding::Zstandard => ".zst",
@@ -40,27 +40,40 @@ impl Coding {
     }
 }
 
-/// What a client takes of the forms that a file can have: weights in thousandths, `None` where it says nothing.
+/// What a client takes of the forms that a file can have.
 pub(super) struct Accepted {
-    plain: Option<u16>,
-    /// Of [`Coding::ALL`].
-    coded: [Option<u16>; 3],
+    /// The first so many are accepted, best first; none that it likes less than the file as it is.
+    codings: [Coding; Coding::ALL.len()],
+    count: usize,
+    /// It takes the file as it is.
+    is_plain_accepted: bool,
 }
 
 impl Accepted {
     /// RFC 9110 §12.5.3. Without Accept-Encoding all is acceptable, and nothing is looked for: who does not say that it decodes gets no coding.
     pub(super) fn by(request: &Request<'_>) -> Accepted {
-        let [br, zstd, gzip] = Coding::ALL.map(Coding::name);
-        let [plain, coded @ ..] = coding_weights(request, ["identity", br, zstd, gzip]);
-        Accepted { plain, coded }
+        let [plain, weights @ ..] = coding_weights(request, ["identity", "br", "zstd", "gzip"]);
+        let weight = |coding: Coding| weights[coding as usize].unwrap_or(0);
+        let is_liked = |coding: Coding| weight(coding) > 0 && weight(coding) >= plain.unwrap_or(0);
+        let mut codings = Coding::ALL;
+        codings.sort_by_key(|coding| (!is_liked(*coding), Reverse(weight(*coding))));
+        let count = codings.iter().filter(|coding| is_liked(**coding)).count();
+        Accepted { codings, count, is_plain_accepted: plain != Some(0) }
+    }
+
+    /// The codings that it takes, best first.
+    pub(super) fn codings(&self) -> &[Coding] {
+        &self.codings[..self.count]
+    }
+
+    /// Whether it takes the file as it is.
+    pub(super) fn is_plain_accepted(&self) -> bool {
+        self.is_plain_accepted
     }
 
     /// Opens the coded form of a file that the client likes best, if there is one that it likes as much as the file as it is.
     pub(super) fn open(&self, root: &Root, at: &Resolved, plain: &Metadata) -> Option<(File, Metadata, Coding)> {
-        let mut weighed: [_; 3] = std::array::from_fn(|at| (self.coded[at].unwrap_or(0), Coding::ALL[at]));
-        weighed.sort_by_key(|(weight, _)| Reverse(*weight)); // Stable: of equals the first stays first.
-        let least = self.plain.unwrap_or(0).max(1);
-        weighed.into_iter().take_while(|(weight, _)| *weight >= least).find_map(|(_, coding)| {
+        self.codings().iter().copied().find_map(|coding| {
             // Whatever is wrong with it, there is the file itself.
             let file = root.open_beneath(&at.with_ending(coding.ending()).path).ok()?;
             let metadata = file.metadata().ok()?;
@@ -73,7 +86,7 @@ impl Accepted {
     /// # Errors
     /// 406: `identity;q=0`, or `*;q=0` without `identity`. It could be disregarded too (§12.1), but who says so means it.
     pub(super) fn check_plain(&self) -> Result<(), Reject> {
-        if self.plain == Some(0) { Err(Reject::NotAcceptable) } else { Ok(()) }
+        if self.is_plain_accepted { Ok(()) } else { Err(Reject::NotAcceptable) }
     }
 }
 

@@ -8,6 +8,7 @@
 //!             dots resolved          beneath DIR       index, slash     conditions, ranges
 //! ```
 
+mod cache;
 mod coding;
 mod listing;
 mod media_type;
@@ -16,6 +17,8 @@ mod representation;
 mod root;
 mod validators;
 
+pub use cache::Cache;
+pub(crate) use cache::DESCRIPTORS_MAX;
 pub use media_type::media_type;
 pub use path::{DotNames, Resolved, resolve};
 pub use root::{Resolver, Root};
@@ -23,13 +26,13 @@ pub use root::{Resolver, Root};
 use crate::http::{Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use crate::protocol::OpenFile;
 use crate::sys;
+use coding::Accepted;
 use listing::Form;
 use representation::{Hurry, Representation, read};
 use std::fs::{File, Metadata};
 use std::hash::RandomState;
 use std::io;
 use std::path::Path;
-use std::slice;
 
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
@@ -58,6 +61,9 @@ pub struct Options {
     pub spa: bool,
     /// The value of Cache-Control for files and 304.
     pub cache_control: Option<String>,
+    /// The memory that files which were asked for lately may take, in bytes; 0 keeps none. They are compared with the file system once a
+    /// turn of the loop.
+    pub cache_bytes_max: u64,
     /// Whether `x.css.br`, `x.css.zst` or `x.css.gz` is sent for `x.css` to a client that takes that coding, as long as it is not older.
     pub precompressed: bool,
 }
@@ -67,7 +73,17 @@ impl Default for Options {
     fn default() -> Options {
         let (index, cache_control) = ("index.html".into(), Some("no-cache".into()));
         let (dot_names, links) = (DotNames::Hidden, Links::Beneath);
-        Options { index, dot_names, links, lists: true, spa: false, cache_control, precompressed: true }
+        let cache_bytes_max = 64 * 1024 * 1024;
+        Options {
+            index,
+            dot_names,
+            links,
+            lists: true,
+            spa: false,
+            cache_control,
+            cache_bytes_max,
+            precompressed: true,
+        }
     }
 }
 
@@ -86,6 +102,7 @@ pub enum Links {
 pub struct Files {
     root: Root,
     options: Options,
+    cache: Cache,
     /// What boundaries between ranges are made with: random, so that nobody can write one into a file beforehand.
     secret: RandomState,
 }
@@ -104,7 +121,12 @@ impl Files {
 
     /// Files beneath a root that is open already, and resolves links as it will.
     pub fn beneath(root: Root, options: Options) -> Files {
-        Files { root, options, secret: RandomState::new() }
+        Files { root, cache: Cache::new(options.cache_bytes_max), options, secret: RandomState::new() }
+    }
+
+    /// The files that are kept.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// How names are resolved.
@@ -118,14 +140,32 @@ impl Files {
         }
         check_method(request.method())?;
         let is_get = request.method() == Method::GET;
-        let answer = resolve(request.path(), self.options.dot_names).and_then(|at| self.answer_with(request, &at));
-        match answer {
+        match self.answer_path(request, request.path()) {
             Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
-                self.answer_with(request, &resolve("/", self.options.dot_names)?)
+                self.answer_path(request, "/")
             }
             Err(Reject::NotFound) => self.not_found(),
             answer => answer,
         }
+    }
+
+    /// Answers with what `path` names: from the cache, or from the file system.
+    fn answer_path(&self, request: &Request<'_>, path: &str) -> Result<Response, Reject> {
+        let accepted = Accepted::by(request);
+        if let Some(representation) = self.cache.find(&self.root, path, &accepted, request.now()) {
+            match representation.answer(self, request, Hurry::No)? {
+                Some(response) => return Ok(response),
+                None => self.cache.forget(path),
+            }
+        }
+        let at = resolve(path, self.options.dot_names)?;
+        for _ in 1..READ_TRIES {
+            if let Some(response) = self.try_answer(request, path, &at, &accepted, Hurry::No)? {
+                return Ok(response);
+            }
+        }
+        let response = self.try_answer(request, path, &at, &accepted, Hurry::Yes)?;
+        Ok(response.expect("in a hurry there is always an answer"))
     }
 
     /// 404 with the folder's own page, where it has one that is small enough to be read at once.
@@ -137,39 +177,38 @@ impl Files {
         }
         let file = OpenFile::new(file, &metadata);
         // `None`: it is being rewritten just now.
-        let page = read(&file, slice::from_ref(&(0..metadata.len()))).ok().flatten().ok_or(Reject::NotFound)?;
+        let page = read(&file, 0..metadata.len()).ok().flatten().ok_or(Reject::NotFound)?;
         let response = Response::of_type(&media_type(&at.path)).with_status(StatusCode::NOT_FOUND);
-        Ok(response.with_body(Body::Parts(page)))
-    }
-
-    fn answer_with(&self, request: &Request<'_>, at: &Resolved) -> Result<Response, Reject> {
-        for _ in 1..READ_TRIES {
-            if let Some(response) = self.try_answer(request, at, Hurry::No)? {
-                return Ok(response);
-            }
-        }
-        let response = self.try_answer(request, at, Hurry::Yes)?;
-        Ok(response.expect("in a hurry there is always an answer"))
+        Ok(response.with_body(Body::Bytes(page)))
     }
 
     /// `None` where the file changed while it was read.
-    fn try_answer(&self, request: &Request<'_>, at: &Resolved, hurry: Hurry) -> Result<Option<Response>, Reject> {
+    fn try_answer(
+        &self,
+        request: &Request<'_>,
+        path: &str,
+        at: &Resolved,
+        accepted: &Accepted,
+        hurry: Hurry,
+    ) -> Result<Option<Response>, Reject> {
+        let send = |at: &Resolved, opened| {
+            let now = request.now();
+            let Some(chosen) = Representation::choose(self, accepted, at, opened, now, hurry)? else { return Ok(None) };
+            if chosen.is_settled {
+                self.cache.keep(&self.root, path, at, accepted, &chosen, now);
+            }
+            chosen.representation.answer(self, request, hurry)
+        };
         let (file, metadata) = self.open(at)?;
         if !metadata.is_dir() {
-            return if at.is_directory {
-                Err(Reject::NotFound)
-            } else {
-                Representation::choose(self, request, at, file, &metadata)?.answer(self, request, hurry)
-            };
+            return if at.is_directory { Err(Reject::NotFound) } else { send(at, (file, metadata)) };
         }
         if !at.is_directory {
             return Ok(Some(redirect(at, request.query())));
         }
         let index = at.join(&self.options.index);
         match self.open(&index) {
-            Ok((file, metadata)) if metadata.is_file() => {
-                Representation::choose(self, request, &index, file, &metadata)?.answer(self, request, hurry)
-            }
+            Ok((file, metadata)) if metadata.is_file() => send(&index, (file, metadata)),
             Ok(_) | Err(Reject::NotFound) if self.options.lists => self.list(request, at, &file).map(Some),
             Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index")),
             Err(reject) => Err(reject),
@@ -194,7 +233,12 @@ impl Files {
     }
 
     fn open(&self, at: &Resolved) -> Result<(File, Metadata), Reject> {
-        let file = self.root.open_beneath(&at.path).map_err(|error| reject(&error))?;
+        let opened = match self.root.open_beneath(&at.path) {
+            // Whoever asks goes before who may ask again.
+            Err(error) if sys::is_out_of_resources(&error) && self.cache.give_way() => self.root.open_beneath(&at.path),
+            opened => opened,
+        };
+        let file = opened.map_err(|error| reject(&error))?;
         let metadata = file.metadata().map_err(|error| reject(&error))?;
         Ok((file, metadata))
     }

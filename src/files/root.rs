@@ -1,6 +1,6 @@
 //! The folder: names are resolved beneath its descriptor, by the kernel.
 
-use crate::sys::{self, OpenHow};
+use crate::sys::{self, FileState, LastLink, OpenHow};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -20,6 +20,10 @@ pub enum Resolver {
     /// openat(2): links are followed wherever they lead.
     Follow,
 }
+
+/// Folders that lead to a file, as they were when it was opened.
+#[derive(Debug, Clone)]
+pub(super) struct Way(Vec<(CString, FileState)>);
 
 /// An open folder.
 #[derive(Debug)]
@@ -66,6 +70,39 @@ impl Root {
             Resolver::Walk => self.walk(path),
             Resolver::Follow => sys::open_following(self.directory.as_fd(), path),
         }
+    }
+
+    /// The folders on the way to what `path` names, if each is one and no link; the last name not looked at. Where links may lead anywhere
+    /// the way does not matter.
+    ///
+    /// # Errors
+    /// What the calls say; `NotADirectory` where a link is on the way.
+    pub(super) fn way_to(&self, path: &CStr) -> io::Result<Way> {
+        let bytes = path.to_bytes();
+        let ends = memchr::memchr_iter(b'/', bytes).filter(|end| bytes[..*end] != *b".");
+        let ends = ends.filter(|_| self.resolver != Resolver::Follow);
+        let folder = |end: usize| {
+            let path = CString::new(&bytes[..end]).expect("a part of a C string has no NUL");
+            let state = sys::state_of(self.directory.as_fd(), &path, LastLink::Show)?;
+            if state.is_directory() { Ok((path, state)) } else { Err(ErrorKind::NotADirectory.into()) }
+        };
+        ends.map(folder).collect::<io::Result<Vec<_>>>().map(Way)
+    }
+
+    /// The state of what `path` names now, with `way` leading there: a folder and no link each. So it lies beneath this one.
+    ///
+    /// # Errors
+    /// What the calls say; `NotFound` where the way is another.
+    pub(super) fn state_of(&self, way: &Way, path: &CStr) -> io::Result<FileState> {
+        for (folder, state) in &way.0 {
+            // An inode is used again: it could be a link by now.
+            let now = sys::state_of(self.directory.as_fd(), folder, LastLink::Show)?;
+            if !now.is_directory() || !now.is_same(state) {
+                return Err(ErrorKind::NotFound.into());
+            }
+        }
+        let last_link = if self.resolver == Resolver::Follow { LastLink::Follow } else { LastLink::Show };
+        sys::state_of(self.directory.as_fd(), path, last_link)
     }
 
     fn openat2(&self, path: &CStr) -> io::Result<File> {

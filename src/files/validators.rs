@@ -10,16 +10,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// ticks coarsely. Until then its tag is weak. (git calls such entries racy.)
 const RACY: Duration = Duration::from_millis(50);
 
+/// Whether a file that said `metadata` of itself at `now` or a little later can't change any more without its times showing it.
+pub(super) fn is_settled(metadata: &Metadata, now: SystemTime) -> bool {
+    let (second, nanosecond) = (metadata.ctime(), metadata.ctime_nsec());
+    now >= UNIX_EPOCH + Duration::new(second.try_into().unwrap_or(0), nanosecond.try_into().unwrap_or(0)) + RACY
+}
+
 /// Of a file that said `metadata` of itself at `now` or a little later, and is sent as it is or as a coded form of another.
 pub(super) fn validators(metadata: &Metadata, coding: Option<Coding>, now: SystemTime) -> Validators {
     // ctime, not mtime: it can't be set back by hand.
     let (size, second, nanosecond, inode) = (metadata.size(), metadata.ctime(), metadata.ctime_nsec(), metadata.ino());
-    let changed = UNIX_EPOCH + Duration::new(second.try_into().unwrap_or(0), nanosecond.try_into().unwrap_or(0));
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     // RFC 9110 §8.8.3.3: a coded form has a tag of its own, also where both are one file by a link.
     let (dash, form) = coding.map_or(("", ""), |coding| ("-", coding.name()));
     let tag = format!("{size:x}-{second:x}.{nanosecond:x}-{inode:x}{dash}{form}");
-    let tag = if now < changed + RACY { EntityTag::weak(tag) } else { EntityTag::strong(tag) };
+    let tag = if is_settled(metadata, now) { EntityTag::strong(tag) } else { EntityTag::weak(tag) };
     // RFC 9110 §8.8.2.1: never later than the answer's Date.
     let last_modified = UNIX_EPOCH + Duration::from_secs(seconds(modified.min(now)));
     Validators { tag: Some(tag), last_modified: Some(last_modified) }

@@ -3,18 +3,17 @@
 use super::Request;
 use super::fields::list;
 
-/// The weights, in thousandths, that Accept-Encoding gives content codings and `identity`, by their names or by `*`; 0 is "not acceptable",
-/// `None` where it says nothing of it. Elements that are malformed are passed over.
-pub fn coding_weights<const N: usize>(request: &Request<'_>, codings: [&str; N]) -> [Option<u16>; N] {
-    let (mut weights, mut others) = ([None; N], None);
-    let fields = request.fields();
-    for (name, weight) in fields.all("accept-encoding").flat_map(list).filter_map(read) {
-        let place = match name {
-            b"*" => Some(&mut others),
-            name => codings.iter().position(|coding| is_same(name, coding)).map(|at| &mut weights[at]),
-        };
-        // Of one that is there twice the first counts.
-        place.into_iter().for_each(|place| *place = place.or(Some(weight)));
+/// The weights, in thousandths, that Accept-Encoding gives to content codings or `identity`, by their names or by `*`; 0 is "not
+/// acceptable", `None` where it says nothing of it. Of a coding that is named twice the first counts; elements that are malformed are
+/// passed over.
+pub fn coding_weights<const COUNT: usize>(request: &Request<'_>, codings: [&str; COUNT]) -> [Option<u16>; COUNT] {
+    let (mut weights, mut others) = ([None; COUNT], None);
+    for (candidate, weight) in request.fields().all("accept-encoding").flat_map(list).filter_map(read) {
+        if candidate == b"*" {
+            others.get_or_insert(weight);
+        } else if let Some(at) = codings.iter().position(|coding| is_same(candidate, coding)) {
+            weights[at].get_or_insert(weight);
+        }
     }
     // RFC 9110 §12.5.3: `*` stands for what is not named.
     weights.map(|weight| weight.or(others))

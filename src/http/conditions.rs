@@ -101,7 +101,8 @@ pub enum Verdict {
 pub fn evaluate_preconditions(request: &Request<'_>, current: Option<&Validators>) -> Verdict {
     // RFC 9110 §13.2.1: methods that neither select nor modify a representation have no preconditions.
     let has_none = matches!(request.method(), &Method::CONNECT | &Method::OPTIONS | &Method::TRACE);
-    if has_none || !is_conditional(request) {
+    // Most have none, and are asked for no field by its name.
+    if has_none || !request.is_conditional {
         return Verdict::Proceed;
     }
     let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
@@ -130,11 +131,6 @@ pub fn evaluate_preconditions(request: &Request<'_>, current: Option<&Validators
             _ => Verdict::Proceed,
         },
     }
-}
-
-/// Whether a request has any precondition. Most have none, and are asked for no field by its name.
-pub(super) fn is_conditional(request: &Request<'_>) -> bool {
-    request.fields().iter().any(|(name, _)| name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-")))
 }
 
 /// RFC 9110 §13.1.5: whether what Range asks for may be sent, since it is a part of what the client has.

@@ -13,7 +13,7 @@
 
 use super::date::DateText;
 use super::framing::{BodyReader, ChunkedReader, Step};
-use super::head::{self, Head};
+use super::head::{self, Head, Storage};
 use super::response::Exchange;
 use super::{
     Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, StatusCode, Version,
@@ -70,7 +70,7 @@ impl Listener {
     pub fn with_fields(service: Arc<dyn Service>, limits: Limits, fields: &[(String, String)]) -> Listener {
         let carrier = Response::new(super::StatusCode::OK);
         let carrier = fields.iter().fold(carrier, |carrier, (name, value)| carrier.field(name, value));
-        let (fields, date) = (carrier.into_fields(), RefCell::default());
+        let (fields, date) = (carrier.into_lines(), RefCell::default());
         Listener(Rc::new(Shared { service, limits, fields, date, on_answer: Box::new(|_| ()) }))
     }
 
@@ -258,7 +258,7 @@ impl Connection {
 
     /// A head is whole: answers the request, or begins with its body. `body_begun`: more input follows the head.
     fn receive_request(&mut self, bytes: &[u8], body_begun: bool, cx: &mut Context<'_>) {
-        let mut storage = head::STORAGE;
+        let mut storage = Storage::new();
         let head = match head::parse_head(bytes, &mut storage) {
             Ok(head) => head,
             Err(reject) => return self.reject(reject, cx),
@@ -352,7 +352,7 @@ impl Connection {
             unreachable!("the caller matched it")
         };
         let Content::Collect { head, body } = incoming.fate else { unreachable!("the caller matched it") };
-        let mut storage = head::STORAGE;
+        let mut storage = Storage::new();
         let head = head::parse_head(&head, &mut storage).expect("it was read before");
         let request = self.request(&head, &body, cx);
         let response = match is_whole {
@@ -372,6 +372,7 @@ impl Connection {
             body,
             peer: self.peer.address(),
             now: cx.now.wall,
+            is_conditional: head.is_conditional,
             params: Vec::new(),
         }
     }

@@ -12,6 +12,9 @@ use std::net::Ipv6Addr;
 /// Fields of a head: 431 past it.
 const FIELDS_MAX: usize = 100;
 
+/// Fields that a browser's head has, and some more. Room for them is cleared for each request, so it is not for [`FIELDS_MAX`].
+const FIELDS_USUAL: usize = 24;
+
 /// One text for all bytes that may not be in a head: which of them is seen first depends on where the network cuts.
 const BAD_BYTE: Reject = Reject::BadRequest("a line does not end in CR LF, or a control byte is in the head");
 
@@ -34,6 +37,8 @@ pub struct Head<'a> {
     pub keep_alive: bool,
     /// `Expect: 100-continue`: the client waits with the body.
     pub expects_continue: bool,
+    /// It has a precondition (RFC 9110 §13.1), or If-Range.
+    pub is_conditional: bool,
 }
 
 /// Whether what came of a head begins with the method HEAD: so the answer has no body (RFC 9110 §9.3.2), even where the rest is refused. A bad
@@ -42,11 +47,25 @@ pub(super) fn asks_for_head(input: &[u8]) -> bool {
     input.starts_with(b"HEAD ")
 }
 
-/// Room for the fields of a head.
-pub(super) type Storage<'a> = [Header<'a>; FIELDS_MAX];
+/// Room for the fields of a head: for as many as most have, and only where that is not enough for all.
+#[derive(Debug)]
+pub struct Storage<'a> {
+    few: [Header<'a>; FIELDS_USUAL],
+    all: Vec<Header<'a>>,
+}
 
-/// No fields yet.
-pub(super) const STORAGE: Storage<'static> = [httparse::EMPTY_HEADER; FIELDS_MAX];
+impl Storage<'_> {
+    /// No fields yet.
+    pub const fn new() -> Self {
+        Storage { few: [httparse::EMPTY_HEADER; FIELDS_USUAL], all: Vec::new() }
+    }
+}
+
+impl Default for Storage<'_> {
+    fn default() -> Self {
+        Storage::new()
+    }
+}
 
 /// Looks for the end of the head that `input` begins with: the index after its empty line, or `None` where more input is needed.
 /// `searched` says how much was searched before, 0 at first, and is brought up to date.
@@ -135,7 +154,12 @@ fn parse<'a>(
     fields: &'a [u8],
     storage: &'a mut Storage<'a>,
 ) -> Result<Head<'a>, Reject> {
-    let fields = match httparse::parse_headers(fields, storage) {
+    let mut parsed = httparse::parse_headers(fields, &mut storage.few);
+    if parsed == Err(httparse::Error::TooManyHeaders) {
+        storage.all = vec![httparse::EMPTY_HEADER; FIELDS_MAX];
+        parsed = httparse::parse_headers(fields, &mut storage.all);
+    }
+    let fields = match parsed {
         Ok(Status::Complete((_, fields))) => Fields(fields),
         Ok(Status::Partial) => return Err(BAD_BYTE),
         Err(httparse::Error::TooManyHeaders) => return Err(Reject::FieldsTooLarge),
@@ -160,7 +184,8 @@ fn parse<'a>(
     let (authority, target) = parse_target(target, &method)?;
     // RFC 9112 §3.2.2: the target's authority goes before Host, which must be well-formed all the same (§3.2).
     let host = authority.unwrap_or(host_field);
-    Ok(Head { method, target, host, version, fields, framing, keep_alive, expects_continue })
+    let is_conditional = known.is_conditional;
+    Ok(Head { method, target, host, version, fields, framing, keep_alive, expects_continue, is_conditional })
 }
 
 /// Reads a request line with its CRLF.
@@ -177,19 +202,29 @@ fn parse_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
         return Err(Reject::BadRequest("the request line is not: method, target, version, a space between each"));
     };
     let version = parse_version(version)?;
-    if !is_token(method) {
-        return Err(Reject::BadRequest("the method is not a token"));
-    }
+    // It takes tokens and nothing else.
     let method = Method::from_bytes(method).map_err(|_| Reject::BadRequest("the method is not a token"))?;
-    let target = std::str::from_utf8(target).ok().filter(|target| target.bytes().all(is_target_byte));
+    let target = Some(target).filter(|target| target.iter().all(|byte| TARGET_BYTES[usize::from(*byte)]));
+    let target = target.and_then(|target| std::str::from_utf8(target).ok());
     let target = target.ok_or(Reject::BadRequest("the target has a byte that must be percent-encoded"))?;
     Ok((method, target, version))
 }
 
-/// RFC 3986 has fewer; these too are sent by browsers as they are, and none of them divides anything.
-fn is_target_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'#')
+/// For each byte whether a set has it: one look in place of several comparisons.
+const fn bytes_of(set: &[u8]) -> [bool; 256] {
+    let mut bytes = [false; 256];
+    let mut at = 0;
+    while at < set.len() {
+        bytes[set[at] as usize] = true;
+        at += 1;
+    }
+    bytes
 }
+
+/// What is visible, but `"`, `<`, `>`, `#`. RFC 3986 has fewer; the others too are sent by browsers as they are, and none of them divides
+/// anything.
+static TARGET_BYTES: [bool; 256] =
+    bytes_of(b"!$%&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~");
 
 /// RFC 9112 §2.3.
 fn parse_version(version: &[u8]) -> Result<Version, Reject> {
@@ -220,8 +255,8 @@ fn parse_target<'a>(target: &'a str, method: &Method) -> Result<(Option<&'a str>
     if rest.is_empty() && method == Method::OPTIONS {
         return Ok((authority, WHOLE_SERVER));
     }
-    let (path, query) = match rest.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match memchr(b'?', rest.as_bytes()) {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
     // RFC 9110 §4.2.3: an empty path is the same as a slash.
@@ -265,37 +300,42 @@ struct KnownFields<'a> {
     expects_other: bool,
     close: bool,
     keep_alive: bool,
+    is_conditional: bool,
 }
 
 impl<'a> KnownFields<'a> {
     fn read(fields: Fields<'a>) -> Result<KnownFields<'a>, Reject> {
         let mut known = KnownFields::default();
         for (name, value) in fields.iter() {
-            // The length first: most fields are none of these.
-            match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => {
+            // The length and the first letter first: most fields are none of these.
+            let Some(first) = name.as_bytes().first() else { continue };
+            match (name.len(), first | 0x20) {
+                (4, b'h') if name.eq_ignore_ascii_case("host") => {
                     known.hosts += 1;
                     known.host = Some(value);
                 }
                 // RFC 9110 §10.1.1: a list, so several fields of it are one. A parameter's comma divides it too: it is no 100-continue anyway.
-                6 if name.eq_ignore_ascii_case("expect") => {
+                (6, b'e') if name.eq_ignore_ascii_case("expect") => {
                     for expectation in list(value) {
                         let is_continue = expectation.eq_ignore_ascii_case(b"100-continue");
                         known.expects_continue |= is_continue;
                         known.expects_other |= !is_continue;
                     }
                 }
-                10 if name.eq_ignore_ascii_case("connection") => {
+                (10, b'c') if name.eq_ignore_ascii_case("connection") => {
                     for option in list(value) {
                         known.close |= option.eq_ignore_ascii_case(b"close");
                         known.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
                 // RFC 9112 §6.3: a length that is told twice is told wrong.
-                14 if name.eq_ignore_ascii_case("content-length") && known.content_length.replace(value).is_some() => {
+                (14, b'c')
+                    if name.eq_ignore_ascii_case("content-length") && known.content_length.replace(value).is_some() =>
+                {
                     return Err(Reject::BadRequest("more than one Content-Length"));
                 }
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => known.transfer_encoding = Some(value),
+                (5.., b'i') if name.as_bytes()[..3].eq_ignore_ascii_case(b"if-") => known.is_conditional = true,
+                (17, b't') if name.eq_ignore_ascii_case("transfer-encoding") => known.transfer_encoding = Some(value),
                 _ => {}
             }
         }
@@ -335,8 +375,8 @@ fn is_host(host: &[u8]) -> bool {
 
 /// RFC 3986's reg-name, of which an IPv4 address is one.
 fn is_name(name: &[u8]) -> bool {
+    let is_plain = |part: &[u8]| part.iter().all(|byte| NAME_BYTES[usize::from(*byte)]);
     let mut parts = name.split(|byte| *byte == b'%');
-    let is_plain = |part: &[u8]| part.iter().all(|byte| is_unreserved(*byte) || SUB_DELIMS.contains(byte));
     let is_encoded =
         |part: &[u8]| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_plain(&part[2..]);
     parts.next().is_none_or(is_plain) && parts.all(is_encoded)
@@ -347,15 +387,13 @@ fn is_ip_address(address: &[u8]) -> bool {
     let Ok(address) = std::str::from_utf8(address) else { return false };
     let is_future =
         address.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')).is_some_and(|(version, rest)| {
-            let is_rest = |byte: u8| is_unreserved(byte) || SUB_DELIMS.contains(&byte) || byte == b':';
+            let is_rest = |byte: u8| NAME_BYTES[usize::from(byte)] || byte == b':';
             let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
             is_version && !rest.is_empty() && rest.bytes().all(is_rest)
         });
     is_future || address.parse::<Ipv6Addr>().is_ok()
 }
 
-const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
-}
+/// RFC 3986's unreserved and sub-delims.
+static NAME_BYTES: [bool; 256] =
+    bytes_of(b"!$&'()*+,-.0123456789;=ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~");

@@ -29,7 +29,7 @@ pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use fields::Fields;
 pub use framing::{ChunkedReader, Framing, Step};
-pub use head::{Head, find_end, parse_head};
+pub use head::{Head, Storage, find_end, parse_head};
 pub use range::{RANGES_MAX, RangeError, parse_ranges};
 pub(crate) use range::{content_range, multipart, requested_ranges};
 pub use reject::Reject;

@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) peer: SocketAddr,
     pub(crate) now: std::time::SystemTime,
+    /// It has preconditions, or If-Range.
+    pub(crate) is_conditional: bool,
     /// What a route's pattern matched: names and values as they stand in the path.
     pub(crate) params: Vec<(&'a str, &'a str)>,
 }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
 
-use super::conditions::is_conditional;
 use super::fields::{is_field_content, is_token};
 use super::{EntityTag, Method, Reject, Request, StatusCode, Validators, Verdict, Version};
 use super::{evaluate_preconditions, format_date, parse_date};
@@ -45,6 +44,16 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Its bytes, where they are few and at hand.
+    fn small(&self) -> Option<&[u8]> {
+        let bytes: &[u8] = match self {
+            Body::Bytes(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::Empty | Body::File(..) | Body::Parts(_) => return None,
+        };
+        (bytes.len() <= COPIED_BYTES_MAX).then_some(bytes)
+    }
 }
 
 impl From<Chunk> for Body {
@@ -61,14 +70,40 @@ impl From<Chunk> for Body {
 #[derive(Debug, Clone)]
 pub struct Response {
     status: StatusCode,
-    /// Rendered: `Name: value CR LF`, one after another.
-    fields: Vec<u8>,
+    fields: Lines,
     body: Body,
     /// The connection does not outlive it.
     closes: bool,
     /// It is the text of an error, which a client that accepts HTML gets as a page: with this reason.
     error: Option<&'static str>,
 }
+
+/// Rendered fields, `Name: value CR LF`, one after another: of one response, or of all that are sent of a file.
+#[derive(Debug, Clone)]
+enum Lines {
+    Own(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Lines {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Lines::Own(lines) => lines,
+            Lines::Shared(lines) => lines,
+        }
+    }
+
+    fn to_mut(&mut self) -> &mut Vec<u8> {
+        if let Lines::Shared(lines) = self {
+            *self = Lines::Own(lines.to_vec());
+        }
+        let Lines::Own(lines) = self else { unreachable!("made so above") };
+        lines
+    }
+}
+
+/// Room for the fields of most answers, so that they are not moved while they grow.
+const FIELDS_ROOM: usize = 192;
 
 /// Bodies up to this are copied behind the head, so that one send takes both; larger ones are queued as they are.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -114,7 +149,12 @@ const PAGE: &str = include_str!("error.html");
 impl Response {
     /// Without fields or body.
     pub fn new(status: StatusCode) -> Response {
-        Response { status, fields: Vec::new(), body: Body::Empty, closes: false, error: None }
+        Response { status, fields: Lines::Own(Vec::new()), body: Body::Empty, closes: false, error: None }
+    }
+
+    /// With fields that were rendered before.
+    pub(crate) fn with_lines(status: StatusCode, lines: Arc<[u8]>) -> Response {
+        Response { fields: Lines::Shared(lines), ..Response::new(status) }
     }
 
     /// 200 with text.
@@ -142,7 +182,7 @@ impl Response {
     /// Where `content_type` can't be a field's value.
     pub fn of_type(content_type: &str) -> Response {
         let mut response = Response::new(StatusCode::OK).field("Content-Type", content_type);
-        response.fields.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+        response.fields.to_mut().extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
         response
     }
 
@@ -190,8 +230,12 @@ impl Response {
         if let Err(error) = check_field(name, value) {
             panic!("{error}");
         }
+        let lines = self.fields.to_mut();
+        if lines.is_empty() {
+            lines.reserve(FIELDS_ROOM);
+        }
         for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            self.fields.extend_from_slice(part);
+            lines.extend_from_slice(part);
         }
         self
     }
@@ -225,9 +269,11 @@ impl Response {
 
     /// The same without the fields that `drop` names in lower case.
     pub fn without_fields(mut self, drop: &[&str]) -> Response {
-        let lines = self.fields.split_inclusive(|byte| *byte == b'\n');
-        self.fields =
-            lines.filter(|line| !drop.iter().any(|name| value_of(line, name).is_some())).flatten().copied().collect();
+        if !drop.is_empty() {
+            let lines = self.fields.as_slice().split_inclusive(|byte| *byte == b'\n');
+            let kept = lines.filter(|line| !drop.iter().any(|name| value_of(line, name).is_some()));
+            self.fields = Lines::Own(kept.flatten().copied().collect());
+        }
         self
     }
 
@@ -241,7 +287,7 @@ impl Response {
         // RFC 9110 §13.2.1: preconditions are of what would be 2xx without them. Of methods that change something they are the handler's: when
         // its answer is here it is too late. Files ask before they read, and are asked again here with the same outcome.
         let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
-        let response = match is_read && self.status.is_success() && is_conditional(request) {
+        let response = match is_read && self.status.is_success() && request.is_conditional {
             true => {
                 let verdict = evaluate_preconditions(request, Some(&self.validators(request)));
                 self.judged(verdict)
@@ -275,7 +321,7 @@ impl Response {
 
     /// The value of its first field of a name, which is in lower case.
     fn field_value(&self, name: &str) -> Option<&[u8]> {
-        self.fields.split_inclusive(|byte| *byte == b'\n').find_map(|line| value_of(line, name))
+        self.fields.as_slice().split_inclusive(|byte| *byte == b'\n').find_map(|line| value_of(line, name))
     }
 
     /// RFC 9110 §12.1: an error is a page where that is accepted.
@@ -286,8 +332,8 @@ impl Response {
         }
         // Both texts are ours, so nothing is to be escaped.
         let page = PAGE.replace("{status}", &self.status.to_string()).replace("{reason}", reason);
-        let others = self.fields.strip_prefix(TEXT_TYPE_LINE).expect("an error is text first").to_vec();
-        let page = Response { fields: others, body: Body::Bytes(page.into_bytes()), ..self };
+        let others = self.fields.as_slice().strip_prefix(TEXT_TYPE_LINE).expect("an error is text first").to_vec();
+        let page = Response { fields: Lines::Own(others), body: Body::Bytes(page.into_bytes()), ..self };
         page.field("Content-Type", "text/html; charset=utf-8").field("Vary", "Accept")
     }
 
@@ -297,8 +343,8 @@ impl Response {
     }
 
     /// Its fields, rendered.
-    pub(super) fn into_fields(self) -> Vec<u8> {
-        self.fields
+    pub(crate) fn into_lines(mut self) -> Vec<u8> {
+        std::mem::take(self.fields.to_mut())
     }
 
     /// Its status.
@@ -321,33 +367,43 @@ impl Response {
     /// Puts it on the wire.
     pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) {
         let has_body = self.sent_body_bytes(exchange.is_head) > 0;
-        out.write(b"HTTP/1.1 ");
-        out.write(self.status.as_str().as_bytes());
-        out.write(b" ");
-        out.write(self.status.canonical_reason().unwrap_or("").as_bytes());
-        out.write(b"\r\nDate: ");
-        out.write(exchange.date.as_bytes());
-        match (exchange.closes, exchange.version) {
-            (true, _) => out.write(b"\r\nConnection: close\r\n"),
-            (false, Version::Http10) => out.write(b"\r\nConnection: keep-alive\r\n"), // RFC 9112 §9.3
-            (false, Version::Http11) => out.write(b"\r\n"),
-        }
         // RFC 9110 §15.3.6: a 205 has no content.
         let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
-        if has_content_length(self.status) {
-            out.write(b"Content-Length: ");
-            out.write(itoa::Buffer::new().format(body.len()).as_bytes());
-            out.write(b"\r\n");
-        }
-        out.write(&self.fields);
-        out.write(exchange.fields);
-        out.write(b"\r\n");
-        if has_body {
+        out.write_with(|head| {
+            match self.status {
+                StatusCode::OK => head.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: "),
+                status => {
+                    let reason = status.canonical_reason().unwrap_or("");
+                    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\nDate: "] {
+                        head.extend_from_slice(part.as_bytes());
+                    }
+                }
+            }
+            head.extend_from_slice(exchange.date.as_bytes());
+            head.extend_from_slice(match (exchange.closes, exchange.version) {
+                (true, _) => b"\r\nConnection: close\r\n",
+                (false, Version::Http10) => b"\r\nConnection: keep-alive\r\n", // RFC 9112 §9.3
+                (false, Version::Http11) => b"\r\n",
+            });
+            if has_content_length(self.status) {
+                head.extend_from_slice(b"Content-Length: ");
+                head.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+                head.extend_from_slice(b"\r\n");
+            }
+            head.extend_from_slice(self.fields.as_slice());
+            head.extend_from_slice(exchange.fields);
+            head.extend_from_slice(b"\r\n");
+            // What is small goes out with its head.
+            if has_body && let Some(bytes) = body.small() {
+                head.extend_from_slice(bytes);
+            }
+        });
+        if has_body && body.small().is_none() {
             match body {
                 Body::Empty => {}
-                Body::Bytes(bytes) => queue(Chunk::Bytes(bytes), out),
-                Body::Shared(bytes) => queue(Chunk::Shared(bytes), out),
-                Body::File(file, range) => queue(Chunk::File(file, range), out),
+                Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
+                Body::Shared(bytes) => out.push(Chunk::Shared(bytes)),
+                Body::File(file, range) => out.push(Chunk::File(file, range)),
                 Body::Parts(chunks) => chunks.into_iter().for_each(|chunk| queue(chunk, out)),
             }
         }

@@ -119,14 +119,21 @@ enum Segment {
 impl Outbox {
     /// Queues a copy of `bytes`.
     pub fn write(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
+        self.write_with(|written| written.extend_from_slice(bytes));
+    }
+
+    /// Queues what `write` appends: for many small parts, which so are noted once.
+    pub fn write_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.written.len();
+        write(&mut self.written);
+        let length = self.written.len().checked_sub(before).expect("what is queued stays");
+        if length == 0 {
             return;
         }
-        self.queued += bytes.len() as u64;
-        self.written.extend_from_slice(bytes);
+        self.queued += length as u64;
         match self.segments.back_mut() {
-            Some(Segment::Written(length)) => *length += bytes.len(),
-            _ => self.segments.push_back(Segment::Written(bytes.len())),
+            Some(Segment::Written(last)) => *last += length,
+            _ => self.segments.push_back(Segment::Written(length)),
         }
     }
 

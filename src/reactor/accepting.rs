@@ -49,7 +49,7 @@ impl<K: Kernel> Reactor<K> {
             }
             Accepted::Lost => true,
             // Who waits is there in the next turn too.
-            Accepted::Unable(_) if self.evict_idle() => false,
+            Accepted::Unable(_) if (self.on_shortage)() || self.evict_idle() => false,
             Accepted::Unable(error) => {
                 self.rest_listener(token);
                 self.notice(Notice::CannotAccept(error));

@@ -54,6 +54,7 @@ pub struct Reactor<K: Kernel = Linux> {
     meter: Meter,
     descent: Descent,
     on_notice: Box<dyn FnMut(&Notice)>,
+    on_shortage: Box<dyn FnMut() -> bool>,
     after_turn: Box<dyn FnMut() -> Option<Duration>>,
     /// When `after_turn` wants to be called again at the latest.
     after_turn_by: Option<Instant>,
@@ -148,6 +149,7 @@ impl<K: Kernel> Reactor<K> {
             meter: Meter::default(),
             descent: Descent::Up,
             on_notice: Box::new(|_| ()),
+            on_shortage: Box::new(|| false),
             after_turn: Box::new(|| None),
             after_turn_by: None,
             told: Vec::new(),
@@ -194,6 +196,12 @@ impl<K: Kernel> Reactor<K> {
     /// Who is told what happens; by default nobody. Called on the loop's thread: it must not block.
     pub fn on_notice(&mut self, tell: impl FnMut(&Notice) + 'static) {
         self.on_notice = Box::new(tell);
+    }
+
+    /// What can close a descriptor that is dispensable, and says whether it did; asked where one is wanting, before a connection that is idle
+    /// gives way.
+    pub fn on_shortage(&mut self, free: impl FnMut() -> bool + 'static) {
+        self.on_shortage = Box::new(free);
     }
 
     /// What is done at the end of each turn, such as writing out what the turn had to log. It says after how long it wants to be called

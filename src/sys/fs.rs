@@ -2,10 +2,11 @@
 
 use super::{cvt, cvt_len};
 use std::ffi::CStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// How a name beneath a directory is opened. Neither way waits (a FIFO without a writer) nor takes a terminal as the process's own.
@@ -63,6 +64,71 @@ pub fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, how: OpenHow) -> io:
 pub fn open_following(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<File> {
     // SAFETY: `path` is NUL-terminated and outlives the call; the new descriptor is ours alone.
     Ok(unsafe { File::from_raw_fd(cvt(libc::openat(directory.as_raw_fd(), path.as_ptr(), OpenHow::Read.flags()))?) })
+}
+
+/// What tells one state of one file from all others, as far as the kernel's clock does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileState {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for FileState {
+    fn from(metadata: &Metadata) -> FileState {
+        FileState {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            mode: metadata.mode(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl FileState {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFDIR
+    }
+
+    /// Whether both are the same file or directory, whatever became of it.
+    pub fn is_same(&self, other: &FileState) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// Whether the last name of a path is followed where it is a symbolic link. Those before are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LastLink {
+    Follow,
+    Show,
+}
+
+/// fstatat(2) of a relative `path`.
+pub fn state_of(directory: BorrowedFd<'_>, path: &CStr, last_link: LastLink) -> io::Result<FileState> {
+    let flags = match last_link {
+        LastLink::Follow => 0,
+        LastLink::Show => libc::AT_SYMLINK_NOFOLLOW,
+    };
+    // SAFETY: stat is plain data for which all-zero is valid.
+    let mut stat: libc::stat64 = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` is NUL-terminated, `stat` is writable, and both outlive the call.
+    cvt(unsafe { libc::fstatat64(directory.as_raw_fd(), path.as_ptr(), &mut stat, flags) })?;
+    Ok(FileState {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        mode: stat.st_mode,
+        size: stat.st_size.try_into().unwrap_or(0),
+        modified: (stat.st_mtime, stat.st_mtime_nsec),
+        changed: (stat.st_ctime, stat.st_ctime_nsec),
+    })
 }
 
 /// What an entry of a directory is, links not followed.

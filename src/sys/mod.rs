@@ -13,7 +13,8 @@ mod process;
 mod wait;
 
 pub use fs::{
-    DirectoryEntry, EntryKind, OpenHow, open_beneath, open_component, open_directory, open_following, read_directory,
+    DirectoryEntry, EntryKind, FileState, LastLink, OpenHow, open_beneath, open_component, open_directory,
+    open_following, read_directory, state_of,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{abort_on_close, accept, listen, receive, send, send_file, set_buffers, shutdown_write};

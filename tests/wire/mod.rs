@@ -1,4 +1,5 @@
 //! A connection without a socket and with a clock of ours: what is fed to a [`Link`], and all that it sends.
+#![allow(dead_code)] // Not every test needs all of it.
 
 use std::os::unix::fs::FileExt;
 use std::task::Waker;

@@ -3,7 +3,7 @@
 //! Input: a byte that chooses the limits; two that say where to cut; a head, and what follows it.
 
 use super::reader::{self, Reading, Strictness, read_head};
-use tripoll::http::{Framing, Limits, Reject, Version, find_end, parse_head};
+use tripoll::http::{Framing, Limits, Reject, Storage, Version, find_end, parse_head};
 
 pub fn judge(data: &[u8]) {
     let Some((choice, wire)) = data.split_at_checked(3) else { return };
@@ -65,7 +65,7 @@ fn read(
             Ok(Some(end)) => end,
             Err(reject) => return Some(Err(reject)),
         };
-        let mut storage = [httparse::EMPTY_HEADER; 100];
+        let mut storage = Storage::new();
         let head = parse_head(&wire[..end], &mut storage);
         return Some(head.map(|head| {
             let understood = Understood {

@@ -6,7 +6,6 @@
 
 #[allow(dead_code)] // It has listeners of its own.
 mod serving;
-#[allow(dead_code)] // No time passes here.
 mod wire;
 
 use serving::Serving;

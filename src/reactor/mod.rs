@@ -485,3 +485,14 @@ impl<K: Kernel> Drop for Reactor<K> {
         tokens.into_iter().for_each(|token| self.close(token));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of an idle connection the reactor keeps this, a timer, and the box of its protocol.
+    #[test]
+    fn a_slot_is_small() {
+        assert!(Slab::<Source>::SLOT_BYTES <= 56, "{} bytes", Slab::<Source>::SLOT_BYTES);
+    }
+}

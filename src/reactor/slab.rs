@@ -15,6 +15,10 @@ struct Slot<T> {
 }
 
 impl<T> Slab<T> {
+    /// What a place takes, occupied or not.
+    #[cfg(test)]
+    pub const SLOT_BYTES: usize = size_of::<Slot<T>>();
+
     pub fn new() -> Slab<T> {
         Slab { slots: Vec::new(), free: Vec::new(), released: Vec::new() }
     }

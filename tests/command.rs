@@ -365,6 +365,10 @@ fn every_option_is_also_a_variable() {
         [("TRIPOLL_INDEX", "home.htm"), ("TRIPOLL_HEADER", "X-Test: env"), ("TRIPOLL_CACHE_CONTROL", "no-store")];
     assert_eq!(answer_of(&[], &variables, request), (200, "no-store env".into(), "home".into()));
     assert_eq!(answer_of(&["--index", "index.html"], &variables, request).2, "index", "a flag goes before it");
+    let dot = "GET /.dot HTTP/1.1\nHost: h\n\n";
+    for (word, status) in [("1", 200), ("true", 200), ("yes", 200), ("on", 200), ("0", 404), ("false", 404)] {
+        assert_eq!(answer_of(&[], &[("TRIPOLL_HIDDEN", word)], dot).0, status, "{word:?}");
+    }
     let folder = folder();
     let (_, help, _) = Process::new(command(&["--help"], folder.path())).end();
     for flag in

@@ -1,5 +1,6 @@
 //! The flags.
 
+use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,11 +74,11 @@ pub struct Options {
     pub index: String,
 
     /// A folder without an index is 403, not listed
-    #[arg(long, help_heading = "Files", env = "TRIPOLL_NO_LIST", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_NO_LIST", hide_env = true)]
     pub no_list: bool,
 
     /// Serve names that begin with a dot
-    #[arg(long, help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
     pub hidden: bool,
 
     /// Memory for files that were asked for lately; 0 keeps none
@@ -90,11 +91,11 @@ pub struct Options {
     /// Follow symbolic links that leave DIR
     ///
     /// Whoever can make a link in DIR then decides what is served.
-    #[arg(long, help_heading = "Files", env = "TRIPOLL_FOLLOW_LINKS", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_FOLLOW_LINKS", hide_env = true)]
     pub follow_links: bool,
 
     /// A GET that accepts HTML and finds no file gets the root's index
-    #[arg(long, help_heading = "Files", env = "TRIPOLL_SPA", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_SPA", hide_env = true)]
     pub spa: bool,
 
     /// Cache-Control of files
@@ -110,7 +111,7 @@ pub struct Options {
     pub header: Vec<(String, String)>,
 
     /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
-    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,
 
     /// Log of answers: auto, off, short, common, combined, json
@@ -122,7 +123,7 @@ pub struct Options {
     pub log: Log,
 
     /// Open the browser as soon as it listens
-    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
     pub open: bool,
 
     /// A request's head, in bytes: 431 past it

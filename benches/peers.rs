@@ -38,7 +38,7 @@ const PIPELINE: &str = "init = function(args) local r = {} for i = 1, 16 do r[i]
                         req = table.concat(r) end\nrequest = function() return req end\n";
 
 /// Connections that are opened to see what one costs when it is idle.
-const IDLE: usize = 2_000;
+const IDLE: usize = 5_000;
 
 /// A server takes no longer to listen.
 const START: Duration = Duration::from_secs(10);

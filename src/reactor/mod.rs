@@ -492,7 +492,7 @@ mod tests {
 
     /// Of an idle connection the reactor keeps this, a timer, and the box of its protocol.
     #[test]
-    fn a_slot_is_small() {
-        const { assert!(Slab::<Source>::SLOT_BYTES <= 56) };
+    fn a_place_is_small() {
+        const { assert!(Slab::<Source>::PLACE_BYTES <= 52) };
     }
 }

@@ -4,55 +4,52 @@ use crate::poller::Token;
 
 /// Places that are used again only after [`reuse_released`](Slab::reuse_released): within a turn an index means one tenant at most.
 pub struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    tenants: Vec<Option<T>>,
+    /// Of each place, how many tenants it had: beside them, or it would be padded.
+    generations: Vec<u32>,
     free: Vec<u32>,
     released: Vec<u32>,
-}
-
-struct Slot<T> {
-    generation: u32,
-    tenant: Option<T>,
 }
 
 impl<T> Slab<T> {
     /// What a place takes, occupied or not.
     #[cfg(test)]
-    pub const SLOT_BYTES: usize = size_of::<Slot<T>>();
+    pub const PLACE_BYTES: usize = size_of::<Option<T>>() + size_of::<u32>();
 
     pub fn new() -> Slab<T> {
-        Slab { slots: Vec::new(), free: Vec::new(), released: Vec::new() }
+        Slab { tenants: Vec::new(), generations: Vec::new(), free: Vec::new(), released: Vec::new() }
     }
 
     /// Lets `tenant` in.
     pub fn insert(&mut self, tenant: T) -> Token {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, tenant: None });
-            u32::try_from(self.slots.len() - 1).expect("fewer than 2³² descriptors")
+            self.tenants.push(None);
+            self.generations.push(0);
+            u32::try_from(self.tenants.len() - 1).expect("fewer than 2³² descriptors")
         });
-        let slot = &mut self.slots[index as usize];
-        slot.tenant = Some(tenant);
-        Token { index, generation: slot.generation }
+        self.tenants[index as usize] = Some(tenant);
+        Token { index, generation: self.generations[index as usize] }
     }
 
     /// The tenant that `token` was made for, if it is still there.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        let slot = self.slots.get_mut(token.index as usize)?;
-        slot.tenant.as_mut().filter(|_| slot.generation == token.generation)
+        let generation = *self.generations.get(token.index as usize)?;
+        self.tenants[token.index as usize].as_mut().filter(|_| generation == token.generation)
     }
 
     /// The token of whoever is at `index` now.
     pub fn token(&self, index: u32) -> Option<Token> {
-        let slot = self.slots.get(index as usize)?;
-        slot.tenant.is_some().then_some(Token { index, generation: slot.generation })
+        let generation = *self.generations.get(index as usize)?;
+        self.tenants[index as usize].is_some().then_some(Token { index, generation })
     }
 
     /// Takes the tenant out.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get_mut(token)?;
-        let slot = &mut self.slots[token.index as usize];
-        slot.generation = slot.generation.wrapping_add(1);
+        let generation = &mut self.generations[token.index as usize];
+        *generation = generation.wrapping_add(1);
         self.released.push(token.index);
-        slot.tenant.take()
+        self.tenants[token.index as usize].take()
     }
 
     /// From now on the places of removed tenants may be given away.
@@ -62,7 +59,7 @@ impl<T> Slab<T> {
 
     /// Every tenant's token.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
-        (0..self.slots.len()).filter_map(|index| self.token(index as u32))
+        (0..self.tenants.len()).filter_map(|index| self.token(index as u32))
     }
 }
 

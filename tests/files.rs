@@ -505,6 +505,24 @@ fn a_file_that_may_not_be_read_is_forbidden() {
     }
     assert_eq!(site.get("/a.txt").status, 403);
     assert_eq!(site.ask("HEAD", "/a.txt", "").status, 403);
+    // A folder that can't be read is not listed, and one that can't be entered hides what is in it.
+    site.write("unreadable/b.txt", "b");
+    fs::set_permissions(site.path("unreadable"), fs::Permissions::from_mode(0o111)).unwrap();
+    assert_eq!((site.list("/unreadable/", "").status, site.get("/unreadable/b.txt").status), (403, 200));
+    fs::set_permissions(site.path("unreadable"), fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!((site.list("/unreadable/", "").status, site.get("/unreadable/b.txt").status), (403, 403));
+    assert_eq!(site.list("/", "").status, 200, "the others are");
+    fs::set_permissions(site.path("unreadable"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_vanishes_after_it_was_listed_is_not_there() {
+    let site = Site::new(Resolver::Openat2);
+    let path = site.write("a.txt", "a");
+    assert_eq!(listed(&site.list("/?json", "")).len(), 1);
+    fs::remove_file(path).unwrap();
+    assert_eq!(site.get("/a.txt").status, 404);
+    assert_eq!(listed(&site.list("/?json", "")).len(), 0);
 }
 
 #[test]

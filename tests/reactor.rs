@@ -51,6 +51,7 @@ on_every_backend! {
     what_was_read_to_its_end_is_quiet,
     what_blocks_is_quiet_until_there_is_room,
     a_peer_that_sips_is_not_closed,
+    a_change_of_the_clock_on_the_wall_moves_no_deadline,
     a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
     a_listener_goes_on_as_soon_as_a_connection_ends,
     a_timer_wakes_a_listener_that_rests,
@@ -717,6 +718,8 @@ struct Clocked {
     linux: Linux,
     began: Instant,
     moved: Rc<Cell<Duration>>,
+    /// What the clock on the wall shows, in time since 1970.
+    wall: Rc<Cell<Duration>>,
     is_short: Rc<Cell<bool>>,
 }
 
@@ -743,7 +746,7 @@ impl Kernel for Clocked {
         self.began + self.moved.get()
     }
     fn wall(&mut self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.moved.get()
+        SystemTime::UNIX_EPOCH + self.wall.get()
     }
     fn calls(&self) -> Calls {
         self.linux.calls()
@@ -754,6 +757,7 @@ impl Kernel for Clocked {
 struct ByHand {
     reactor: Reactor<Clocked>,
     moved: Rc<Cell<Duration>>,
+    wall: Rc<Cell<Duration>>,
     is_short: Rc<Cell<bool>>,
     peer: UnixStream,
     told: Receiver<String>,
@@ -761,10 +765,10 @@ struct ByHand {
 
 impl ByHand {
     fn new(strategy: Strategy, limits: Limits) -> ByHand {
-        let moved = Rc::new(Cell::new(Duration::ZERO));
+        let (moved, wall): (Rc<Cell<Duration>>, Rc<Cell<Duration>>) = Default::default();
         let is_short = Rc::new(Cell::new(false));
         let (linux, began) = (Linux::default(), Instant::now());
-        let kernel = Clocked { linux, began, moved: moved.clone(), is_short: is_short.clone() };
+        let kernel = Clocked { linux, began, moved: moved.clone(), wall: wall.clone(), is_short: is_short.clone() };
         let mut reactor = Reactor::with_kernel(kernel, strategy.open().unwrap(), limits).unwrap();
         let (ours, peer) = UnixStream::pair().unwrap();
         sys::set_buffers(ours.as_fd(), 4096).unwrap();
@@ -773,7 +777,7 @@ impl ByHand {
         }
         let (tell, told) = mpsc::channel();
         reactor.adopt(ours, Box::new(speaker(tell))).unwrap();
-        let mut by_hand = ByHand { reactor, moved, is_short, peer, told };
+        let mut by_hand = ByHand { reactor, moved, wall, is_short, peer, told };
         by_hand.settle();
         by_hand
     }
@@ -858,6 +862,20 @@ fn a_peer_that_sips_is_not_closed(strategy: Strategy) {
     assert!(by_hand.told.try_iter().all(|cue| cue != "Closed"), "not before its time");
     by_hand.move_clock(Duration::from_nanos(1));
     assert!(by_hand.told.try_iter().any(|cue| cue == "Closed"), "who takes nothing for the whole of it is closed");
+}
+
+fn a_change_of_the_clock_on_the_wall_moves_no_deadline(strategy: Strategy) {
+    let mut by_hand = ByHand::new(strategy, Limits::default());
+    by_hand.say("in a minute\n");
+    let passed = |by_hand: &ByHand| by_hand.told.try_iter().any(|cue| cue == "DeadlinePassed");
+    for years in [30, 0, 50] {
+        by_hand.wall.set(365 * 24 * 60 * MINUTE * years);
+        by_hand.settle();
+        assert!(!passed(&by_hand), "the year is {}", 1970 + years);
+    }
+    by_hand.wall.set(Duration::ZERO);
+    by_hand.move_clock(MINUTE);
+    assert!(passed(&by_hand), "the clock that only goes forward says so");
 }
 
 fn a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty(strategy: Strategy) {

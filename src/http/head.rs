@@ -358,24 +358,23 @@ fn check_host(host: Option<&[u8]>, hosts: usize, version: Version) -> Result<&st
 
 /// RFC 9110 §7.2: uri-host [ ":" port ], where the host may be empty (RFC 3986 §3.2.2).
 fn is_host(host: &[u8]) -> bool {
-    let is_ip_literal = host.first() == Some(&b'[');
-    let host_end = match is_ip_literal {
-        true => memchr(b']', host).map(|at| at + 1),
-        false => Some(memchr(b':', host).unwrap_or(host.len())),
-    };
-    let Some(host_end) = host_end else { return false };
-    let (name, port) = host.split_at(host_end);
-    let is_name_or_address = match is_ip_literal {
-        true => is_ip_address(&name[1..name.len() - 1]),
-        false => is_name(name),
+    let (name, port) = match host.strip_prefix(b"[") {
+        Some(literal) => match memchr(b']', literal) {
+            Some(end) if is_ip_address(&literal[..end]) => (&b""[..], &literal[end + 1..]),
+            Some(_) | None => return false,
+        },
+        None => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
     };
     let is_port = port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit));
-    is_name_or_address && is_port
+    is_name(name) && is_port
 }
 
 /// RFC 3986's reg-name, of which an IPv4 address is one.
 fn is_name(name: &[u8]) -> bool {
     let is_plain = |part: &[u8]| part.iter().all(|byte| NAME_BYTES[usize::from(*byte)]);
+    if is_plain(name) {
+        return true;
+    }
     let mut parts = name.split(|byte| *byte == b'%');
     let is_encoded =
         |part: &[u8]| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_plain(&part[2..]);

@@ -57,7 +57,10 @@ impl Remote {
 
     /// Moves the tokens that were woken into `into`.
     pub fn take_woken(&self, into: &mut Vec<Token>) {
-        into.extend(std::mem::take(&mut *self.woken()));
+        let mut woken = self.woken();
+        if !woken.is_empty() {
+            into.extend(std::mem::take(&mut *woken));
+        }
     }
 
     pub fn bell(&self) -> &EventFd {

@@ -1,4 +1,5 @@
-//! What the parts cost alone: reading a head, feeding a link, one wait by each strategy beside idle descriptors.
+//! What the parts cost alone: reading a head, feeding a link, one wait by each strategy beside idle descriptors. Times vary with the
+//! machine; `benches/instructions.rs` counts what does not.
 //!
 //! `cargo bench --bench micro`; `cargo bench --bench micro -- wait` for one group. Beside the waits stands the kernel's own cost: the
 //! same calls in C, over the same kind of descriptors.
@@ -12,9 +13,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+use tripoll::files::{self, Files};
 use tripoll::http::{Limits, Listener, Request, Response, Service, Storage, find_end, parse_head};
 use tripoll::poller::{Interest, Strategy, Token};
 use tripoll::protocol::{Cue, Driver, Link, Now, Outbox};
+use tripoll::router::Router;
 
 const WRK: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 
@@ -57,12 +61,26 @@ fn head(c: &mut Criterion) {
 }
 
 fn link_feed(c: &mut Criterion) {
-    let now = Now { monotonic: Instant::now(), wall: SystemTime::now() };
-    let listener = Listener::new(Arc::new(Hello), Limits::default());
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("1k.txt"), [b'x'; 1024]).unwrap();
+    // As if it were later: a file that was written just now is not kept.
+    let now = Now { monotonic: Instant::now(), wall: SystemTime::now() + Duration::from_secs(1) };
+    let files = || Files::new(folder.path(), files::Options::default()).unwrap();
+    let mut router = Router::new(files());
+    router.add("GET", "/hello/{name}", Arc::new(|request| Response::text(request.param("name")))).unwrap();
+    let (hello, files, router): (Arc<dyn Service>, Arc<dyn Service>, Arc<dyn Service>) =
+        (Arc::new(Hello), Arc::new(files()), Arc::new(router));
     let waker = || Waker::noop().clone();
     let mut group = c.benchmark_group("link_feed");
-    for (name, wire) in [("one request", WRK.to_vec()), ("browser", BROWSER.to_vec()), ("16 pipelined", WRK.repeat(16))]
-    {
+    for (name, service, wire) in [
+        ("one request", &hello, WRK.to_vec()),
+        ("browser", &hello, BROWSER.to_vec()),
+        ("16 pipelined", &hello, WRK.repeat(16)),
+        ("kept file", &files, WRK.to_vec()),
+        ("kept file, browser", &files, BROWSER.to_vec()),
+        ("route", &router, b"GET /hello/world HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n".to_vec()),
+    ] {
+        let listener = Listener::new(service.clone(), Limits::default());
         let mut link = Link::new(Box::new(listener.connection("127.0.0.1:9".parse().unwrap())));
         let mut out = Outbox::default();
         link.cue(Cue::Opened, &mut Driver { now, out: &mut out, deadline: None, waker: &waker });

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use tripoll::poller::{Counters, Event, Interest, Poller, Token};
-use tripoll::protocol::{Cue, OUTBOX_HIGH, OpenFile};
+use tripoll::protocol::{Cue, MinRate, OUTBOX_HIGH, OpenFile};
 use tripoll::reactor::{Limits, Reactor};
 use tripoll::sys::{Calls, Kernel};
 
@@ -38,6 +38,8 @@ struct World {
     backlog: VecDeque<OwnedFd>,
     accept_error: Option<ErrorKind>,
     listener: RawFd,
+    /// Who is accepted next.
+    peer: SocketAddr,
     watched: BTreeMap<RawFd, (Token, Interest)>,
     base: Instant,
     elapsed: Duration,
@@ -59,7 +61,7 @@ impl Kernel for SimulatedKernel {
         world.calls.accept += 1;
         match world.accept_error {
             Some(kind) => Err(kind.into()),
-            None => Ok((world.backlog.pop_front().ok_or(ErrorKind::WouldBlock)?, ([127, 0, 0, 1], 9).into())),
+            None => Ok((world.backlog.pop_front().ok_or(ErrorKind::WouldBlock)?, world.peer)),
         }
     }
 
@@ -97,6 +99,10 @@ impl Kernel for SimulatedKernel {
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.0.borrow_mut().sockets.get_mut(&socket.as_raw_fd()).unwrap().was_shut = true;
         Ok(())
+    }
+
+    fn unacknowledged(&mut self, _socket: BorrowedFd<'_>) -> Option<u64> {
+        None
     }
 
     fn monotonic(&mut self) -> Instant {
@@ -171,6 +177,7 @@ impl Stage {
             backlog: VecDeque::new(),
             accept_error: None,
             listener: listener.as_raw_fd(),
+            peer: ([127, 0, 0, 1], 9).into(),
             watched: BTreeMap::new(),
             base: Instant::now(),
             elapsed: Duration::ZERO,
@@ -275,7 +282,8 @@ fn a_deadline_is_counted_from_when_the_outbox_is_empty() {
     #[track_caller]
     fn check(orders: &str, passes_after: Duration) {
         const REACTIONS: &[(Cue, &str)] = &[(Cue::Opened, "after 9000;waker"), (Cue::Woken, "after 5000")];
-        let mut stage = Stage::new(Limits { send_timeout: 100 * S, ..Limits::default() }, REACTIONS);
+        let mut stage =
+            Stage::new(Limits { send_timeout: 100 * S, send_rate_min: MinRate::NONE, ..Limits::default() }, REACTIONS);
         let client = stage.connect(orders, usize::MAX);
         stage.socket(client, |socket| socket.window = 10);
         stage.until(15 * S);
@@ -302,7 +310,10 @@ fn a_deadline_is_counted_from_when_the_outbox_is_empty() {
 
 #[test]
 fn the_send_timeout_runs_from_the_last_byte_that_was_taken() {
-    let mut stage = Stage::new(Limits { send_timeout: 10 * S, ..Limits::default() }, &[(Cue::Woken, "say more")]);
+    let mut stage = Stage::new(
+        Limits { send_timeout: 10 * S, send_rate_min: MinRate::NONE, ..Limits::default() },
+        &[(Cue::Woken, "say more")],
+    );
     let client = stage.connect("waker;big 1000000\n", usize::MAX);
     stage.socket(client, |socket| socket.window = 1);
     // It sips one byte just before its time is up, each time.
@@ -321,6 +332,49 @@ fn the_send_timeout_runs_from_the_last_byte_that_was_taken() {
     stage.until(since + 10 * S + Duration::from_nanos(1));
     assert_eq!(stage.reactor.counters().open, 0);
     assert_eq!(stage.diary.count("a: [DeadlinePassed]"), 0);
+}
+
+/// What is taken at once is no transfer that could be slow; from then on a hundred bytes a second are asked for, after ten seconds.
+#[test]
+fn a_peer_that_sips_too_little_is_closed() {
+    let send_rate_min = MinRate { bytes_per_second: 100, after: 10 * S };
+    for (taken, ends_ms) in [(0, 10_000), (999, 10_000), (1_000, 10_000), (1_001, 10_010), (1_500, 15_000)] {
+        let limits = Limits { send_timeout: 100 * S, send_rate_min, ..Limits::default() };
+        let mut stage = Stage::new(limits, &[]);
+        let client = stage.connect("after 1000;big 1000000\n", usize::MAX);
+        stage.socket(client, |socket| socket.window = 50_000);
+        stage.until(9 * S);
+        stage.socket(client, |socket| socket.window = taken);
+        stage.until(Duration::from_millis(ends_ms) - Duration::from_nanos(1));
+        assert_eq!(stage.reactor.counters().open, 1, "{taken} bytes: too early");
+        stage.until(Duration::from_millis(ends_ms) + Duration::from_nanos(1));
+        assert_eq!(stage.reactor.counters().open, 0, "{taken} bytes: too late");
+        assert_eq!(stage.diary.count("a: [DeadlinePassed]"), 0);
+    }
+}
+
+#[test]
+fn the_newest_of_an_address_is_refused_and_others_are_not() {
+    let limits = Limits { per_address_max: 2, ..Limits::default() };
+    let mut stage = Stage::new(limits, &[]);
+    let clients = [1, 1, 1, 2, 1].map(|host| {
+        stage.world.borrow_mut().peer = ([127, 0, 0, host], 9).into();
+        let client = stage.connect("say one\n", usize::MAX);
+        stage.until(stage.elapsed() + Duration::from_millis(1));
+        client
+    });
+    assert_eq!((stage.reactor.counters().opened, stage.reactor.counters().open), (3, 3));
+    let told = "clients are turned away: 127.0.0.1 has as many connections as one address may have";
+    assert_eq!(*stage.notices.borrow(), [told]);
+    // Its place is free when it leaves.
+    stage.socket(clients[0], |socket| socket.ended = true);
+    stage.socket(clients[1], |socket| socket.incoming.extend(b"abort\n"));
+    stage.until(stage.elapsed() + Duration::from_millis(1));
+    for opened in [4, 4] {
+        stage.connect("say one\n", usize::MAX);
+        stage.until(stage.elapsed() + Duration::from_millis(1));
+        assert_eq!(stage.reactor.counters().opened, opened);
+    }
 }
 
 #[test]

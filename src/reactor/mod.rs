@@ -16,6 +16,8 @@ mod accepting;
 mod descent;
 mod limits;
 mod meter;
+mod origins;
+mod pace;
 mod remote;
 mod slab;
 
@@ -29,6 +31,8 @@ use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
 use crate::transport::{self, Flushed, Received};
 use descent::Descent;
+use origins::Origins;
+use pace::Pace;
 use remote::Remote;
 use slab::Slab;
 use std::io;
@@ -60,6 +64,8 @@ pub struct Reactor<K: Kernel = Linux> {
     after_turn_by: Option<Instant>,
     /// When each kind of trouble was told last.
     told: Vec<(Discriminant<Notice>, Instant)>,
+    /// Whose connections they are, where [`Limits::per_address_max`] asks.
+    origins: Origins,
     /// Listeners that rest until a connection ends.
     resting: Vec<Token>,
     /// What every receive is received into.
@@ -107,8 +113,9 @@ enum Stage {
 /// What the kernel did not take yet.
 struct Sending {
     outbox: Outbox,
-    /// The protocol's deadline, which begins when the outbox is empty: until then the send timeout runs.
+    /// The protocol's deadline, which begins when the outbox is empty: until then the pace is watched.
     deadline: Deadline,
+    pace: Pace,
 }
 
 /// What a touch leaves to be done.
@@ -153,6 +160,7 @@ impl<K: Kernel> Reactor<K> {
             after_turn: Box::new(|| None),
             after_turn_by: None,
             told: Vec::new(),
+            origins: Origins::default(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
             outbox: Outbox::default(),
@@ -185,7 +193,7 @@ impl<K: Kernel> Reactor<K> {
     /// # Errors
     /// What the poller says.
     pub fn adopt(&mut self, socket: impl Into<OwnedFd>, protocol: Box<dyn Protocol>) -> io::Result<()> {
-        self.open(socket.into(), protocol, false).map_err(|(error, _)| error)
+        self.open(socket.into(), protocol, None).map_err(|(error, _)| error)
     }
 
     /// Stops the loop from elsewhere.
@@ -332,8 +340,16 @@ impl<K: Kernel> Reactor<K> {
             match self.slots.get_mut(token) {
                 None | Some(Source::Bell) => {}
                 Some(Source::Listener(_)) => self.resume_listener(token),
-                // The peer took nothing for the send timeout, or does not close.
-                Some(Source::Connection(Connection { sending: Some(_), .. })) => self.close(token),
+                Some(Source::Connection(Connection { sending: Some(sending), socket, .. })) => {
+                    let now = self.now.monotonic;
+                    sending.pace.look(self.kernel.unacknowledged(socket.as_fd()), now);
+                    match sending.pace.ends_at(&self.limits) {
+                        Some(at) if at <= now => self.close(token),
+                        Some(at) => self.timers.set(slot, Deadline::At(at), now),
+                        None => {}
+                    }
+                }
+                // The peer does not close.
                 Some(Source::Connection(Connection { stage: Stage::Lingering, .. })) => self.close(token),
                 Some(Source::Connection(_)) => {
                     self.touch(token, |link, driver| link.cue(Cue::DeadlinePassed, driver));
@@ -393,11 +409,15 @@ impl<K: Kernel> Reactor<K> {
                 let is_new = held.is_none();
                 let mut held = held.unwrap_or_else(|| {
                     let outbox = std::mem::take(&mut self.outbox);
-                    Box::new(Sending { outbox, deadline: self.timers.get(token.index) })
+                    let pace = Pace::new(now, self.kernel.unacknowledged(socket.as_fd()));
+                    Box::new(Sending { outbox, deadline: self.timers.get(token.index), pace })
                 });
                 held.deadline = wish.unwrap_or(held.deadline);
-                if is_new || sent_bytes > 0 {
-                    self.timers.set(token.index, Deadline::After(self.limits.send_timeout), now);
+                // The timer stays where it is: what came meanwhile is seen when it passes, which costs less than setting it anew.
+                if is_new {
+                    self.timers.set(token.index, Deadline::After(Pace::first_look(&self.limits)), now);
+                } else if sent_bytes > 0 {
+                    held.pace.note_sent(sent_bytes, now);
                 }
                 *sending = Some(held);
             }
@@ -456,6 +476,7 @@ impl<K: Kernel> Reactor<K> {
                 self.counters.panics += u64::from(told.is_err());
                 self.unwatch(connection.socket.as_fd());
                 self.counters.open -= usize::from(connection.is_accepted);
+                self.origins.leave(token.index);
                 drop(connection); // A descriptor is free.
                 std::mem::take(&mut self.resting).into_iter().for_each(|listener| self.resume_listener(listener));
             }

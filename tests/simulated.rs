@@ -37,6 +37,7 @@ struct World {
     /// Descriptors to be accepted, and the error to be given while there is one.
     backlog: VecDeque<OwnedFd>,
     accept_error: Option<ErrorKind>,
+    wait_errors: usize,
     listener: RawFd,
     /// Who is accepted next.
     peer: SocketAddr,
@@ -139,6 +140,10 @@ impl Poller for SimulatedPoller {
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         let mut world = self.0.borrow_mut();
+        if world.wait_errors > 0 {
+            world.wait_errors -= 1;
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         for (fd, (token, interest)) in &world.watched {
             let ready = match world.sockets.get(fd) {
                 Some(socket) => (!socket.incoming.is_empty() || socket.ended, socket.window > 0),
@@ -176,6 +181,7 @@ impl Stage {
             sockets: BTreeMap::new(),
             backlog: VecDeque::new(),
             accept_error: None,
+            wait_errors: 0,
             listener: listener.as_raw_fd(),
             peer: ([127, 0, 0, 1], 9).into(),
             watched: BTreeMap::new(),
@@ -421,6 +427,16 @@ fn a_listener_that_can_not_accept_is_tried_when_a_connection_ends() {
     stage.socket(first, |socket| socket.incoming.extend(b"abort\n"));
     stage.until(Duration::from_millis(3));
     assert_eq!((stage.reactor.counters().opened, stage.reactor.counters().open), (2, 1), "before the next try by time");
+}
+
+#[test]
+fn a_wait_that_finds_no_memory_is_no_end() {
+    let mut stage = Stage::new(Limits::default(), &[]);
+    let client = stage.connect("say one\n", usize::MAX);
+    stage.world.borrow_mut().wait_errors = 3;
+    stage.until(S);
+    assert_eq!(stage.socket(client, |socket| socket.sent.clone()), b"one\n");
+    assert_eq!(stage.notices.borrow().len(), 1);
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub enum Notice {
     CannotAccept(io::Error),
     /// A client was turned away, since its descriptor could not be watched.
     CannotWatch(io::Error),
+    /// The kernel had no memory to let the loop wait: it rests a moment and tries again.
+    CannotWait(io::Error),
     /// Clients were turned away, since [`Limits::connections_max`] are open and none of them is idle.
     Full,
     /// Clients of this address were turned away, since it has [`Limits::per_address_max`] connections.
@@ -66,6 +68,7 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::CannotAccept(error) => write!(f, "cannot accept connections for now: {error}"),
+            Notice::CannotWait(error) => write!(f, "the server goes on slowly for now: cannot wait: {error}"),
             Notice::CannotWatch(error) => write!(f, "a client was turned away: {error}"),
             Notice::Full => {
                 f.write_str("clients are turned away: as many connections as may be are open, and none is idle")

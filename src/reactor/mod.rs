@@ -35,12 +35,15 @@ use origins::Origins;
 use pace::Pace;
 use remote::Remote;
 use slab::Slab;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem::Discriminant;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long the loop rests when the kernel has no memory to let it wait: nothing else can be done meanwhile.
+const WAIT_RETRY: Duration = Duration::from_millis(10);
 
 /// The same trouble is told again no earlier than this.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -231,7 +234,7 @@ impl<K: Kernel> Reactor<K> {
     /// Turns until the [`Handle`] stops it or its shutdown is done, then closes every connection.
     ///
     /// # Errors
-    /// What waiting says, which leaves the loop as it was: of a sound loop, want of kernel memory.
+    /// What waiting says, which leaves the loop as it was: of a sound loop, nothing. Want of kernel memory passes.
     pub fn run(&mut self) -> io::Result<()> {
         self.read_clock(); // It may have been made long ago.
         while !self.remote.is_stopped() && self.descent != Descent::Down {
@@ -276,7 +279,15 @@ impl<K: Kernel> Reactor<K> {
         };
         let result = self.poller.wait(&mut self.events, timeout);
         self.remote.wakes_up();
-        result
+        match result {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                self.events.clear();
+                self.notice(Notice::CannotWait(error));
+                std::thread::sleep(WAIT_RETRY);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn dispatch(&mut self, event: &Event) {

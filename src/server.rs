@@ -342,7 +342,7 @@ impl BoundServer {
     /// Serves until its [`Handle`] stops it.
     ///
     /// # Errors
-    /// What waiting says: want of kernel memory.
+    /// What waiting says: of a sound loop, nothing.
     pub fn run(mut self) -> Result<()> {
         Ok(self.reactor.run()?)
     }

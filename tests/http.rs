@@ -19,7 +19,7 @@ use tripoll::http::{
     Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
 };
 use tripoll::poller::Strategy;
-use tripoll::protocol::Cue;
+use tripoll::protocol::{Cue, MinRate};
 use tripoll::router::Router;
 use wire::Wire;
 
@@ -46,6 +46,7 @@ fn limits() -> Limits {
         head_bytes_max: HEAD_MAX,
         body_bytes_max: BODY_MAX as u64,
         discard_bytes_max: DISCARD_MAX as u64,
+        body_rate_min: MinRate::NONE,
         ..Limits::default()
     }
 }
@@ -1371,6 +1372,64 @@ fn a_request_has_its_time_and_no_more() {
     after(&[(&get("/", "Content-Length: 3\r\n"), body)], &[404], false);
     after(&[(&get("/", "Content-Length: 3\r\n"), body / 2), ("ab", body / 2)], &[404], false);
     after(&[(&get("/", "Content-Length: 3\r\n"), body / 2), ("abc", idle - tick)], &[404], true);
+}
+
+/// What a peer sends of a body in so many seconds each, and after how many more the server has had enough.
+#[track_caller]
+fn enough(begin: &str, pieces: &[(&str, u64)], then_ms: u64, want: &[u16]) {
+    let body_rate_min = MinRate { bytes_per_second: 5, after: Duration::from_secs(20) };
+    let limits = Limits { body_rate_min, body_timeout: Duration::from_secs(30), body_bytes_max: 1_000, ..limits() };
+    let mut link = Wire::new(&Listener::new(site(), limits), noon());
+    link.feed(begin.as_bytes());
+    for (bytes, seconds) in pieces {
+        for _ in 0..*seconds {
+            link.feed(bytes.as_bytes());
+            link.wait(Duration::from_secs(1));
+        }
+    }
+    link.wait(Duration::from_millis(then_ms - 1));
+    assert!(link.is_open(), "{begin:?}: too early, {}", link.sent.escape_ascii());
+    link.wait(Duration::from_millis(1));
+    assert!(!link.is_open(), "{begin:?}: too late");
+    let statuses: Vec<_> = read_all(&link.sent).unwrap().iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, want, "{begin:?}");
+}
+
+/// Slower than the rate on average since its beginning, once the first seconds are over; nothing but content counts.
+#[test]
+fn a_body_that_drips_is_cut_off() {
+    let sized = post("Content-Length: 900\r\n", "");
+    enough(&sized, &[], 20_000, &[408]);
+    enough(&sized, &[("x", 19)], 1_000, &[408]);
+    // A hundred bytes in twenty seconds are too few by one.
+    enough(&sized, &[("xxxxx", 19)], 1_000, &[408]);
+    enough(&sized, &[("xxxxx", 18), ("xxxxxxxxxx", 1)], 1_000, &[408]);
+    enough(&sized, &[("xxxxx", 18), ("xxxxxxxxxxx", 1)], 1_200, &[408]);
+    // Who was fast may be slow for as long, but not silent for longer than its time.
+    enough(&sized, &[(&"x".repeat(200), 1), ("x", 39)], 7_800, &[408]);
+    enough(&sized, &[(&"x".repeat(300), 1)], 29_000, &[408]);
+    // A chunk's size, its extensions, trailers.
+    let chunks = chunked("");
+    enough(&chunks, &[("1;e=0123456789\r\nx\r\n", 19)], 1_000, &[408]);
+    enough(&chunked("9;"), &[("extension", 19)], 1_000, &[408]);
+    enough(&chunked("0\r\n"), &[("Trailer: 0123456789\r\n", 19)], 1_000, &[408]);
+    enough(&chunks, &[("6\r\nxxxxxx\r\n", 60)], 12_000, &[408]);
+    // It has its answer.
+    enough(&get("/", "Content-Length: 300\r\n"), &[("x", 19)], 1_000, &[404]);
+}
+
+/// Until there is room it could not be taken.
+#[test]
+fn a_body_that_waited_for_room_has_its_time_from_then_on() {
+    let limits = Limits { body_rate_min: MinRate::default(), ..limits() };
+    let mut link = Wire::new(&Listener::new(site(), limits), noon());
+    link.feed(post("Content-Length: 3\r\n", "a").as_bytes());
+    link.wait(Duration::from_secs(19));
+    link.cue(Cue::Room);
+    link.wait(Duration::from_millis(19_999));
+    assert!(link.is_open());
+    link.wait(Duration::from_millis(1));
+    assert!(!link.is_open());
 }
 
 #[test]

@@ -7,14 +7,16 @@ mod running;
 use backends::on_every_backend;
 use client::Client;
 use running::{Running, with_strategy};
-use std::io::{Write, stderr};
-use std::net::TcpListener;
+use std::io::{Read, Write, stderr};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use tempfile::TempDir;
 use tripoll::http::{Body, Limits, Reject, StatusCode};
 use tripoll::poller::Strategy;
+use tripoll::protocol::MinRate;
 use tripoll::reactor;
 use tripoll::router::RouteError;
 use tripoll::{Backend, Error, HttpServer, Response, Trigger};
@@ -30,6 +32,8 @@ on_every_backend! {
     a_client_that_does_not_read_keeps_nobody_waiting,
     a_full_server_lets_who_is_idle_longest_give_way,
     a_full_server_of_which_nobody_is_idle_refuses_the_newest,
+    a_body_that_drips_and_a_reader_that_sips_are_cut_off,
+    one_address_has_no_more_connections_than_it_may,
     a_panic_is_no_end,
     bodies_have_many_makers,
     what_nobody_has_is_answered_by_the_not_found_handler,
@@ -392,6 +396,49 @@ fn a_full_server_of_which_nobody_is_idle_refuses_the_newest(strategy: Strategy) 
     assert_eq!(refused.rest(false), b"");
     busy.send(&GET[10..]);
     assert_eq!(busy.answer(false).body, b"hello");
+}
+
+/// A rate that nobody reaches, so that no clock is asked here but the server's.
+fn a_body_that_drips_and_a_reader_that_sips_are_cut_off(strategy: Strategy) {
+    const ANSWER_BYTES: usize = 32 << 20;
+    let rate = MinRate { bytes_per_second: 1 << 40, after: Duration::from_millis(30) };
+    let running = Running::new(strategy, move |server| {
+        server
+            .limits(Limits { body_rate_min: rate, ..Limits::default() })
+            .loop_limits(reactor::Limits { send_rate_min: rate, ..reactor::Limits::default() })
+            .route("POST", "/post", |_| Response::text("posted"))
+            .route("GET", "/big", |_| Response::bytes("text/plain", vec![b'x'; ANSWER_BYTES]))
+    });
+    let mut sips = TcpStream::connect(running.address).unwrap();
+    sips.write_all(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    sips.read_exact(&mut [0]).unwrap();
+    // It waits since before these came, so it is cut off before these are.
+    for body in ["Content-Length: 100000\r\n\r\nsome", "Transfer-Encoding: chunked\r\n\r\n5;extension="] {
+        let mut drips = running.client();
+        drips.send(format!("POST /post HTTP/1.1\r\nHost: h\r\n{body}"));
+        assert_eq!(drips.answer(false).status, 408);
+        assert_eq!(drips.rest(false), b"");
+    }
+    let mut received = Vec::new();
+    sips.read_to_end(&mut received).unwrap();
+    assert!(received.len() < ANSWER_BYTES, "all of it came");
+    running.is_well();
+}
+
+fn one_address_has_no_more_connections_than_it_may(strategy: Strategy) {
+    let running = Running::new(strategy, |server| {
+        server.loop_limits(reactor::Limits { per_address_max: 2, ..reactor::Limits::default() })
+    });
+    let mut clients = [running.client(), running.client(), running.client()];
+    for (client, want) in clients.iter_mut().zip([200, 200, 503]) {
+        client.send(GET);
+        assert_eq!(client.answer(false).status, want);
+    }
+    let [first, mut second, _] = clients;
+    assert_eq!(first.rest(true), b"");
+    running.is_well();
+    second.send(GET);
+    assert_eq!(second.answer(false).status, 200);
 }
 
 fn a_panic_is_no_end(strategy: Strategy) {

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use tripoll::poller::{Counters, Event, Interest, Poller, Token};
-use tripoll::protocol::{Cue, OUTBOX_HIGH, OpenFile};
+use tripoll::protocol::{Cue, MinRate, OUTBOX_HIGH, OpenFile};
 use tripoll::reactor::{Limits, Reactor};
 use tripoll::sys::{Calls, Kernel};
 
@@ -37,7 +37,10 @@ struct World {
     /// Descriptors to be accepted, and the error to be given while there is one.
     backlog: VecDeque<OwnedFd>,
     accept_error: Option<ErrorKind>,
+    wait_errors: usize,
     listener: RawFd,
+    /// Who is accepted next.
+    peer: SocketAddr,
     watched: BTreeMap<RawFd, (Token, Interest)>,
     base: Instant,
     elapsed: Duration,
@@ -59,7 +62,7 @@ impl Kernel for SimulatedKernel {
         world.calls.accept += 1;
         match world.accept_error {
             Some(kind) => Err(kind.into()),
-            None => Ok((world.backlog.pop_front().ok_or(ErrorKind::WouldBlock)?, ([127, 0, 0, 1], 9).into())),
+            None => Ok((world.backlog.pop_front().ok_or(ErrorKind::WouldBlock)?, world.peer)),
         }
     }
 
@@ -99,6 +102,10 @@ impl Kernel for SimulatedKernel {
         Ok(())
     }
 
+    fn unacknowledged(&mut self, _socket: BorrowedFd<'_>) -> Option<u64> {
+        None
+    }
+
     fn monotonic(&mut self) -> Instant {
         let world = self.0.borrow();
         world.base + world.elapsed
@@ -133,6 +140,10 @@ impl Poller for SimulatedPoller {
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         let mut world = self.0.borrow_mut();
+        if world.wait_errors > 0 {
+            world.wait_errors -= 1;
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         for (fd, (token, interest)) in &world.watched {
             let ready = match world.sockets.get(fd) {
                 Some(socket) => (!socket.incoming.is_empty() || socket.ended, socket.window > 0),
@@ -170,7 +181,9 @@ impl Stage {
             sockets: BTreeMap::new(),
             backlog: VecDeque::new(),
             accept_error: None,
+            wait_errors: 0,
             listener: listener.as_raw_fd(),
+            peer: ([127, 0, 0, 1], 9).into(),
             watched: BTreeMap::new(),
             base: Instant::now(),
             elapsed: Duration::ZERO,
@@ -275,7 +288,8 @@ fn a_deadline_is_counted_from_when_the_outbox_is_empty() {
     #[track_caller]
     fn check(orders: &str, passes_after: Duration) {
         const REACTIONS: &[(Cue, &str)] = &[(Cue::Opened, "after 9000;waker"), (Cue::Woken, "after 5000")];
-        let mut stage = Stage::new(Limits { send_timeout: 100 * S, ..Limits::default() }, REACTIONS);
+        let mut stage =
+            Stage::new(Limits { send_timeout: 100 * S, send_rate_min: MinRate::NONE, ..Limits::default() }, REACTIONS);
         let client = stage.connect(orders, usize::MAX);
         stage.socket(client, |socket| socket.window = 10);
         stage.until(15 * S);
@@ -302,7 +316,10 @@ fn a_deadline_is_counted_from_when_the_outbox_is_empty() {
 
 #[test]
 fn the_send_timeout_runs_from_the_last_byte_that_was_taken() {
-    let mut stage = Stage::new(Limits { send_timeout: 10 * S, ..Limits::default() }, &[(Cue::Woken, "say more")]);
+    let mut stage = Stage::new(
+        Limits { send_timeout: 10 * S, send_rate_min: MinRate::NONE, ..Limits::default() },
+        &[(Cue::Woken, "say more")],
+    );
     let client = stage.connect("waker;big 1000000\n", usize::MAX);
     stage.socket(client, |socket| socket.window = 1);
     // It sips one byte just before its time is up, each time.
@@ -321,6 +338,49 @@ fn the_send_timeout_runs_from_the_last_byte_that_was_taken() {
     stage.until(since + 10 * S + Duration::from_nanos(1));
     assert_eq!(stage.reactor.counters().open, 0);
     assert_eq!(stage.diary.count("a: [DeadlinePassed]"), 0);
+}
+
+/// What is taken at once is no transfer that could be slow; from then on a hundred bytes a second are asked for, after ten seconds.
+#[test]
+fn a_peer_that_sips_too_little_is_closed() {
+    let send_rate_min = MinRate { bytes_per_second: 100, after: 10 * S };
+    for (taken, ends_ms) in [(0, 10_000), (999, 10_000), (1_000, 10_000), (1_001, 10_010), (1_500, 15_000)] {
+        let limits = Limits { send_timeout: 100 * S, send_rate_min, ..Limits::default() };
+        let mut stage = Stage::new(limits, &[]);
+        let client = stage.connect("after 1000;big 1000000\n", usize::MAX);
+        stage.socket(client, |socket| socket.window = 50_000);
+        stage.until(9 * S);
+        stage.socket(client, |socket| socket.window = taken);
+        stage.until(Duration::from_millis(ends_ms) - Duration::from_nanos(1));
+        assert_eq!(stage.reactor.counters().open, 1, "{taken} bytes: too early");
+        stage.until(Duration::from_millis(ends_ms) + Duration::from_nanos(1));
+        assert_eq!(stage.reactor.counters().open, 0, "{taken} bytes: too late");
+        assert_eq!(stage.diary.count("a: [DeadlinePassed]"), 0);
+    }
+}
+
+#[test]
+fn the_newest_of_an_address_is_refused_and_others_are_not() {
+    let limits = Limits { per_address_max: 2, ..Limits::default() };
+    let mut stage = Stage::new(limits, &[]);
+    let clients = [1, 1, 1, 2, 1].map(|host| {
+        stage.world.borrow_mut().peer = ([127, 0, 0, host], 9).into();
+        let client = stage.connect("say one\n", usize::MAX);
+        stage.until(stage.elapsed() + Duration::from_millis(1));
+        client
+    });
+    assert_eq!((stage.reactor.counters().opened, stage.reactor.counters().open), (3, 3));
+    let told = "clients are turned away: 127.0.0.1 has as many connections as one address may have";
+    assert_eq!(*stage.notices.borrow(), [told]);
+    // Its place is free when it leaves.
+    stage.socket(clients[0], |socket| socket.ended = true);
+    stage.socket(clients[1], |socket| socket.incoming.extend(b"abort\n"));
+    stage.until(stage.elapsed() + Duration::from_millis(1));
+    for opened in [4, 4] {
+        stage.connect("say one\n", usize::MAX);
+        stage.until(stage.elapsed() + Duration::from_millis(1));
+        assert_eq!(stage.reactor.counters().opened, opened);
+    }
 }
 
 #[test]
@@ -367,6 +427,16 @@ fn a_listener_that_can_not_accept_is_tried_when_a_connection_ends() {
     stage.socket(first, |socket| socket.incoming.extend(b"abort\n"));
     stage.until(Duration::from_millis(3));
     assert_eq!((stage.reactor.counters().opened, stage.reactor.counters().open), (2, 1), "before the next try by time");
+}
+
+#[test]
+fn a_wait_that_finds_no_memory_is_no_end() {
+    let mut stage = Stage::new(Limits::default(), &[]);
+    let client = stage.connect("say one\n", usize::MAX);
+    stage.world.borrow_mut().wait_errors = 3;
+    stage.until(S);
+    assert_eq!(stage.socket(client, |socket| socket.sent.clone()), b"one\n");
+    assert_eq!(stage.notices.borrow().len(), 1);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use tripoll::files::{self, DotNames, Links, Resolver};
 use tripoll::poller::Strategy;
+use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
 use tripoll::{HttpServer, http, reactor};
 
@@ -88,10 +89,13 @@ fn bind(
             head_timeout: options.head_timeout,
             idle_timeout: options.idle_timeout,
             body_timeout: options.body_timeout,
+            body_rate_min: MinRate { bytes_per_second: options.min_rate, ..MinRate::default() },
             ..http::Limits::default()
         })
         .loop_limits(reactor::Limits {
             send_timeout: options.send_timeout,
+            send_rate_min: MinRate { bytes_per_second: options.min_rate, ..MinRate::default() },
+            per_address_max: options.per_address_max.map_or(usize::MAX, |connections| connections as usize),
             connections_max: options.connections_max.map_or(usize::MAX, |connections| connections as usize),
             ..reactor::Limits::default()
         });

@@ -148,7 +148,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_IDLE_TIMEOUT", hide_env = true)]
     pub idle_timeout: Duration,
 
-    /// Without a byte of a body that is expected
+    /// Without a byte of content of a body that is expected
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_BODY_TIMEOUT", hide_env = true)]
     pub body_timeout: Duration,
@@ -158,12 +158,28 @@ pub struct Options {
     #[arg(env = "TRIPOLL_SEND_TIMEOUT", hide_env = true)]
     pub send_timeout: Duration,
 
+    /// Bytes a second that bodies and answers must move on average; 0 is off
+    ///
+    /// Asked for once 20 s have passed since the body was expected, or since the peer did not take an answer at once. What frames
+    /// chunks counts for nothing. A body that is slower is answered 408, a slower reader is cut off.
+    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_MIN_RATE", hide_env = true)]
+    pub min_rate: u64,
+
     /// Connections at a time [default: what the descriptor limit leaves]
     ///
     /// Past it the one idle longest gives way, and where none is idle the newest is told 503.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     #[arg(env = "TRIPOLL_CONNECTIONS_MAX", hide_env = true)]
     pub connections_max: Option<u32>,
+
+    /// Connections of one address at a time [default: any number]
+    ///
+    /// Past it its newest is told 503. IPv6 addresses count as one where their first 64 bits are the same. Behind a proxy all clients
+    /// have the proxy's address.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    #[arg(env = "TRIPOLL_PER_ADDRESS_MAX", hide_env = true)]
+    pub per_address_max: Option<u32>,
 
     /// For what is in flight to finish, after SIGTERM or SIGINT
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]

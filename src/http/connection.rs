@@ -18,13 +18,13 @@ use super::response::Exchange;
 use super::{
     Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, StatusCode, Version,
 };
-use crate::protocol::{Accept, Context, Cue, Deadline, Now, Outbox, Protocol};
+use crate::protocol::{Accept, Context, Cue, Deadline, MinRate, Now, Outbox, Protocol};
 use std::cell::RefCell;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Empty lines before a request that are read over (RFC 9112 §2.2 asks for at least one): some clients end a body with one too many.
 const EMPTY_LINES_MAX: u8 = 8;
@@ -163,9 +163,31 @@ impl Phase {
 struct Incoming {
     reader: BodyReader,
     content_bytes: u64,
+    /// When it was awaited first; and what of it had come by then, which is nothing unless we could not take it.
+    since: Instant,
+    counted_from: u64,
+    /// When content came last, or since when it is awaited.
+    received: Instant,
     fate: Content,
     /// The server is going down: no request follows.
     is_last: bool,
+}
+
+impl Incoming {
+    /// When it is too late, or too slow, unless more comes.
+    fn ends_at(&self, limits: &Limits) -> Option<Instant> {
+        let stalls_at = self.received.checked_add(limits.body_timeout);
+        let counted = self.content_bytes - self.counted_from;
+        stalls_at.into_iter().chain(limits.body_rate_min.falls_short_at(self.since, counted)).min()
+    }
+
+    fn is_late(&self, now: Now, limits: &Limits) -> bool {
+        self.ends_at(limits).is_some_and(|at| at <= now.monotonic)
+    }
+
+    fn deadline(&self, limits: &Limits) -> Deadline {
+        self.ends_at(limits).map_or(Deadline::Never, Deadline::At)
+    }
 }
 
 enum Content {
@@ -206,6 +228,16 @@ impl Protocol for Connection {
             // Nobody is owed an answer.
             (Cue::DeadlinePassed | Cue::EndOfInput, Phase::Head { searched: 0, .. }) => self.end(cx),
             (Cue::ShuttingDown, Phase::Head { searched: 0, is_last: true, .. }) => self.end(cx),
+            // Content came meanwhile, or it was the time of the body before.
+            (Cue::DeadlinePassed, Phase::Body(incoming)) if !incoming.is_late(cx.now, &self.shared.limits) => {
+                cx.deadline(incoming.deadline(&self.shared.limits));
+            }
+            // Until there was room it could not be taken, however fast it came.
+            (Cue::Room, Phase::Body(incoming)) => {
+                incoming.since = cx.now.monotonic;
+                incoming.received = cx.now.monotonic;
+                incoming.counted_from = incoming.content_bytes;
+            }
             (Cue::DeadlinePassed | Cue::EndOfInput, Phase::Body(incoming)) => match (&incoming.fate, cue) {
                 (Content::Discard, _) => self.end(cx),
                 (Content::Collect { .. }, Cue::DeadlinePassed) => {
@@ -219,7 +251,8 @@ impl Protocol for Connection {
             (Cue::ShuttingDown, Phase::Body(incoming)) => incoming.is_last = true,
             (Cue::Opened, Phase::Body(_) | Phase::Over)
             | (Cue::DeadlinePassed | Cue::EndOfInput | Cue::ShuttingDown, Phase::Over)
-            | (Cue::Room | Cue::Woken | Cue::Closed, _) => {}
+            | (Cue::Room, Phase::Head { .. } | Phase::Over)
+            | (Cue::Woken | Cue::Closed, _) => {}
         }
     }
 
@@ -309,8 +342,17 @@ impl Connection {
 
     fn await_body(&mut self, reader: BodyReader, fate: Content, cx: &mut Context<'_>) {
         let is_last = matches!(self.phase, Phase::Head { is_last: true, .. });
-        self.phase = Phase::Body(Box::new(Incoming { reader, content_bytes: 0, fate, is_last }));
-        cx.deadline(Deadline::After(self.shared.limits.body_timeout));
+        let now = cx.now.monotonic;
+        self.phase = Phase::Body(Box::new(Incoming {
+            reader,
+            content_bytes: 0,
+            since: now,
+            counted_from: 0,
+            received: now,
+            fate,
+            is_last,
+        }));
+        cx.deadline(Deadline::After(first_look(&self.shared.limits)));
     }
 
     fn receive_body(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
@@ -338,7 +380,10 @@ impl Connection {
             Content::Discard if incoming.content_bytes > limits.discard_bytes_max => self.end(cx),
             Content::Collect { body, .. } => {
                 body.extend_from_slice(&input[..content]);
-                cx.deadline(Deadline::After(limits.body_timeout));
+                // The deadline stays as it is: when it passes, what came meanwhile is seen.
+                if content > 0 {
+                    incoming.received = cx.now.monotonic;
+                }
                 if is_end {
                     self.respond_to_collected(Ok(()), cx);
                 }
@@ -422,6 +467,14 @@ impl Connection {
         self.phase = Phase::Over;
         cx.deadline(Deadline::Never);
         cx.finish();
+    }
+}
+
+/// How long after a body's beginning to look first whether it comes.
+fn first_look(limits: &Limits) -> Duration {
+    match limits.body_rate_min {
+        MinRate { bytes_per_second: 0, .. } => limits.body_timeout,
+        MinRate { after, .. } => limits.body_timeout.min(after),
     }
 }
 

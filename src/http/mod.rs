@@ -38,6 +38,7 @@ pub use response::{Body, Response, check_field};
 
 pub use ::http::{Method, StatusCode};
 
+use crate::protocol::MinRate;
 use std::time::Duration;
 
 /// Methods that a handler may be asked for. Others are answered 501 (RFC 9110 §9.1).
@@ -80,8 +81,10 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Between two requests.
     pub idle_timeout: Duration,
-    /// Without a byte of a body that is expected.
+    /// Without a byte of a body's content that is expected: sizes of chunks, their extensions and trailers are none.
     pub body_timeout: Duration,
+    /// What of a body's content has to come on average: 408 below it.
+    pub body_rate_min: MinRate,
 }
 
 impl Default for Limits {
@@ -94,6 +97,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
+            body_rate_min: MinRate::default(),
         }
     }
 }

@@ -13,10 +13,12 @@
 mod link;
 mod outbox;
 mod pipe;
+mod rate;
 
 pub use link::{Driver, Link};
 pub use outbox::{Chunk, OUTBOX_HIGH, OpenFile, Outbox, Piece};
 pub use pipe::{Receiver, SendError, Sender, Taken, pipe};
+pub use rate::MinRate;
 
 use std::net::SocketAddr;
 use std::task::Waker;

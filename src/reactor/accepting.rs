@@ -8,6 +8,7 @@ use crate::protocol::{Cue, Deadline, Link, Protocol};
 use crate::sys::Kernel;
 use crate::transport::{self, Accepted};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -34,10 +35,14 @@ impl<K: Kernel> Reactor<K> {
         match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
             Accepted::Connection(socket, peer) => {
                 let protocol = listener.accept.protocol(peer);
-                if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
+                let per_address_max = self.limits.per_address_max;
+                if per_address_max < usize::MAX && self.origins.count(peer) >= per_address_max {
+                    self.refuse(token, socket);
+                    self.notice(Notice::AddressFull(peer.ip()));
+                } else if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
                     self.refuse(token, socket);
                     self.notice(Notice::Full);
-                } else if let Err((error, socket)) = self.open(socket, protocol, true) {
+                } else if let Err((error, socket)) = self.open(socket, protocol, Some(peer)) {
                     self.refuse(token, socket);
                     self.notice(Notice::CannotWatch(error));
                 }
@@ -65,13 +70,14 @@ impl<K: Kernel> Reactor<K> {
         true
     }
 
-    /// Gives a connection its slot and its first cue. An error comes with the socket, unwatched.
+    /// Gives a connection its slot and its first cue; one that came by a listener has a peer. An error comes with the socket, unwatched.
     pub(super) fn open(
         &mut self,
         socket: OwnedFd,
         protocol: Box<dyn Protocol>,
-        is_accepted: bool,
+        peer: Option<SocketAddr>,
     ) -> Result<(), (io::Error, OwnedFd)> {
+        let is_accepted = peer.is_some();
         let (link, interest) = (Link::new(protocol), Interest::READ);
         let connection = Connection { socket, link, sending: None, interest, stage: Stage::Serving, is_accepted };
         let token = self.slots.insert(Source::Connection(connection));
@@ -79,6 +85,9 @@ impl<K: Kernel> Reactor<K> {
         if let Err(error) = self.poller.add(connection.socket.as_fd(), token, interest) {
             let Some(Source::Connection(connection)) = self.slots.remove(token) else { unreachable!("it is there") };
             return Err((error, connection.socket));
+        }
+        if let Some(peer) = peer.filter(|_| self.limits.per_address_max < usize::MAX) {
+            self.origins.enter(token.index, peer);
         }
         self.counters.opened += u64::from(is_accepted);
         self.counters.open += usize::from(is_accepted);

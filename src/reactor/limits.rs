@@ -1,9 +1,11 @@
 //! The bounds of a loop, what it has done, and what it tells whoever runs it.
 
 use crate::poller;
+use crate::protocol::MinRate;
 use crate::sys::Calls;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The bounds of a loop.
@@ -14,12 +16,17 @@ pub struct Limits {
     /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
     /// Below the descriptor limit by what else needs descriptors.
     pub connections_max: usize,
+    /// Connections of one address at a time, past which its newest is refused. IPv6 addresses count as one where their first 64 bits are
+    /// the same.
+    pub per_address_max: usize,
     /// Bytes taken from a connection in one turn, and the size of the one buffer they are received into.
     pub receive_bytes_per_turn_max: usize,
     /// Bytes sent to a connection in one turn, so that a large transfer does not keep others waiting.
     pub send_bytes_per_turn_max: u64,
-    /// How long a peer may take not a single byte of what waits for it.
+    /// How long a peer may take not a single byte of what waits for it, at the least; it is cut off before twice that.
     pub send_timeout: Duration,
+    /// What a peer has to take on average of what waits for it.
+    pub send_rate_min: MinRate,
     /// How long a connection that is finished waits for the peer to close too. Closing with input unread resets the connection, which
     /// can destroy the last answer on its way.
     pub linger_timeout: Duration,
@@ -30,9 +37,11 @@ impl Default for Limits {
         Limits {
             accepts_per_turn_max: 1,
             connections_max: usize::MAX,
+            per_address_max: usize::MAX,
             receive_bytes_per_turn_max: 64 * 1024,
             send_bytes_per_turn_max: 1024 * 1024,
             send_timeout: Duration::from_secs(30),
+            send_rate_min: MinRate::default(),
             linger_timeout: Duration::from_secs(2),
         }
     }
@@ -45,8 +54,12 @@ pub enum Notice {
     CannotAccept(io::Error),
     /// A client was turned away, since its descriptor could not be watched.
     CannotWatch(io::Error),
+    /// The kernel had no memory to let the loop wait: it rests a moment and tries again.
+    CannotWait(io::Error),
     /// Clients were turned away, since [`Limits::connections_max`] are open and none of them is idle.
     Full,
+    /// Clients of this address were turned away, since it has [`Limits::per_address_max`] connections.
+    AddressFull(IpAddr),
     /// A protocol panicked; its connection was closed.
     ProtocolPanicked,
 }
@@ -55,9 +68,13 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::CannotAccept(error) => write!(f, "cannot accept connections for now: {error}"),
+            Notice::CannotWait(error) => write!(f, "the server goes on slowly for now: cannot wait: {error}"),
             Notice::CannotWatch(error) => write!(f, "a client was turned away: {error}"),
             Notice::Full => {
                 f.write_str("clients are turned away: as many connections as may be are open, and none is idle")
+            }
+            Notice::AddressFull(address) => {
+                write!(f, "clients are turned away: {address} has as many connections as one address may have")
             }
             Notice::ProtocolPanicked => f.write_str("a connection was closed: its protocol panicked"),
         }

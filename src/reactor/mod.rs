@@ -16,6 +16,8 @@ mod accepting;
 mod descent;
 mod limits;
 mod meter;
+mod origins;
+mod pace;
 mod remote;
 mod slab;
 
@@ -29,14 +31,19 @@ use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
 use crate::transport::{self, Flushed, Received};
 use descent::Descent;
+use origins::Origins;
+use pace::Pace;
 use remote::Remote;
 use slab::Slab;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem::Discriminant;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long the loop rests when the kernel has no memory to let it wait: nothing else can be done meanwhile.
+const WAIT_RETRY: Duration = Duration::from_millis(10);
 
 /// The same trouble is told again no earlier than this.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -60,6 +67,8 @@ pub struct Reactor<K: Kernel = Linux> {
     after_turn_by: Option<Instant>,
     /// When each kind of trouble was told last.
     told: Vec<(Discriminant<Notice>, Instant)>,
+    /// Whose connections they are, where [`Limits::per_address_max`] asks.
+    origins: Origins,
     /// Listeners that rest until a connection ends.
     resting: Vec<Token>,
     /// What every receive is received into.
@@ -107,8 +116,9 @@ enum Stage {
 /// What the kernel did not take yet.
 struct Sending {
     outbox: Outbox,
-    /// The protocol's deadline, which begins when the outbox is empty: until then the send timeout runs.
+    /// The protocol's deadline, which begins when the outbox is empty: until then the pace is watched.
     deadline: Deadline,
+    pace: Pace,
 }
 
 /// What a touch leaves to be done.
@@ -153,6 +163,7 @@ impl<K: Kernel> Reactor<K> {
             after_turn: Box::new(|| None),
             after_turn_by: None,
             told: Vec::new(),
+            origins: Origins::default(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
             outbox: Outbox::default(),
@@ -185,7 +196,7 @@ impl<K: Kernel> Reactor<K> {
     /// # Errors
     /// What the poller says.
     pub fn adopt(&mut self, socket: impl Into<OwnedFd>, protocol: Box<dyn Protocol>) -> io::Result<()> {
-        self.open(socket.into(), protocol, false).map_err(|(error, _)| error)
+        self.open(socket.into(), protocol, None).map_err(|(error, _)| error)
     }
 
     /// Stops the loop from elsewhere.
@@ -223,7 +234,7 @@ impl<K: Kernel> Reactor<K> {
     /// Turns until the [`Handle`] stops it or its shutdown is done, then closes every connection.
     ///
     /// # Errors
-    /// What waiting says, which leaves the loop as it was: of a sound loop, want of kernel memory.
+    /// What waiting says, which leaves the loop as it was: of a sound loop, nothing. Want of kernel memory passes.
     pub fn run(&mut self) -> io::Result<()> {
         self.read_clock(); // It may have been made long ago.
         while !self.remote.is_stopped() && self.descent != Descent::Down {
@@ -268,7 +279,15 @@ impl<K: Kernel> Reactor<K> {
         };
         let result = self.poller.wait(&mut self.events, timeout);
         self.remote.wakes_up();
-        result
+        match result {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                self.events.clear();
+                self.notice(Notice::CannotWait(error));
+                std::thread::sleep(WAIT_RETRY);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn dispatch(&mut self, event: &Event) {
@@ -332,8 +351,16 @@ impl<K: Kernel> Reactor<K> {
             match self.slots.get_mut(token) {
                 None | Some(Source::Bell) => {}
                 Some(Source::Listener(_)) => self.resume_listener(token),
-                // The peer took nothing for the send timeout, or does not close.
-                Some(Source::Connection(Connection { sending: Some(_), .. })) => self.close(token),
+                Some(Source::Connection(Connection { sending: Some(sending), socket, .. })) => {
+                    let now = self.now.monotonic;
+                    sending.pace.look(self.kernel.unacknowledged(socket.as_fd()), now);
+                    match sending.pace.ends_at(&self.limits) {
+                        Some(at) if at <= now => self.close(token),
+                        Some(at) => self.timers.set(slot, Deadline::At(at), now),
+                        None => {}
+                    }
+                }
+                // The peer does not close.
                 Some(Source::Connection(Connection { stage: Stage::Lingering, .. })) => self.close(token),
                 Some(Source::Connection(_)) => {
                     self.touch(token, |link, driver| link.cue(Cue::DeadlinePassed, driver));
@@ -393,11 +420,15 @@ impl<K: Kernel> Reactor<K> {
                 let is_new = held.is_none();
                 let mut held = held.unwrap_or_else(|| {
                     let outbox = std::mem::take(&mut self.outbox);
-                    Box::new(Sending { outbox, deadline: self.timers.get(token.index) })
+                    let pace = Pace::new(now, self.kernel.unacknowledged(socket.as_fd()));
+                    Box::new(Sending { outbox, deadline: self.timers.get(token.index), pace })
                 });
                 held.deadline = wish.unwrap_or(held.deadline);
-                if is_new || sent_bytes > 0 {
-                    self.timers.set(token.index, Deadline::After(self.limits.send_timeout), now);
+                // The timer stays where it is: what came meanwhile is seen when it passes, which costs less than setting it anew.
+                if is_new {
+                    self.timers.set(token.index, Deadline::After(Pace::first_look(&self.limits)), now);
+                } else if sent_bytes > 0 {
+                    held.pace.note_sent(sent_bytes, now);
                 }
                 *sending = Some(held);
             }
@@ -456,6 +487,7 @@ impl<K: Kernel> Reactor<K> {
                 self.counters.panics += u64::from(told.is_err());
                 self.unwatch(connection.socket.as_fd());
                 self.counters.open -= usize::from(connection.is_accepted);
+                self.origins.leave(token.index);
                 drop(connection); // A descriptor is free.
                 std::mem::take(&mut self.resting).into_iter().for_each(|listener| self.resume_listener(listener));
             }

@@ -158,11 +158,12 @@ pub struct DirectoryEntry {
 pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<Vec<DirectoryEntry>> {
     // A stream of its own, from its own position at the beginning.
     let stream_fd = open_component(directory, c".", OpenHow::Read)?;
-    // SAFETY: the descriptor is open and handed over: closedir below closes it.
-    let stream = unsafe { libc::fdopendir(std::os::fd::IntoRawFd::into_raw_fd(stream_fd)) };
+    // SAFETY: the descriptor is open; where that succeeds it is the stream's, and closedir below closes it.
+    let stream = unsafe { libc::fdopendir(stream_fd.as_raw_fd()) };
     if stream.is_null() {
-        return Err(io::Error::last_os_error());
+        return Err(io::Error::last_os_error()); // It stayed ours, and is closed here.
     }
+    let _ = std::os::fd::IntoRawFd::into_raw_fd(stream_fd);
     let mut entries = Vec::new();
     let result = loop {
         // SAFETY: errno is this thread's own; `stream` is open. The entry is valid until the next readdir, its name NUL-terminated.
@@ -177,7 +178,10 @@ pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<Vec<DirectoryEntr
         // SAFETY: as above; what is needed is copied before the next readdir.
         let name = unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) };
         if name != c"." && name != c".." {
-            entries.extend(stat_entry(directory, name));
+            match stat_entry(directory, name) {
+                Ok(entry) => entries.extend(entry),
+                Err(error) => break Err(error),
+            }
         }
     };
     // SAFETY: it is open and used no more.
@@ -185,13 +189,19 @@ pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<Vec<DirectoryEntr
     result
 }
 
-/// fstatat(2) without following a link; `None` where it is gone, or not to be asked.
-fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> Option<DirectoryEntry> {
+/// fstatat(2) without following a link; `None` where it is gone, or not to be asked. Other errors are errors: a list that is short of what
+/// could not be read for want of memory would be taken for the whole.
+fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<DirectoryEntry>> {
     // SAFETY: stat is plain data for which all-zero is valid.
     let mut stat: libc::stat64 = unsafe { std::mem::zeroed() };
     // SAFETY: `name` is NUL-terminated, `stat` is writable, and both outlive the call.
     let result = unsafe { libc::fstatat64(directory.as_raw_fd(), name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW) };
-    cvt(result).ok()?;
+    match cvt(result) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            return Ok(None);
+        }
+        result => result?,
+    };
     let kind = match stat.st_mode & libc::S_IFMT {
         libc::S_IFREG => EntryKind::File,
         libc::S_IFDIR => EntryKind::Folder,
@@ -199,7 +209,7 @@ fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> Option<DirectoryEntry> 
         _ => EntryKind::Other,
     };
     let (size, changed) = (stat.st_size.try_into().unwrap_or(0), stat.st_mtime.try_into().unwrap_or(0));
-    Some(DirectoryEntry { name: name.to_bytes().to_vec(), kind, size, changed })
+    Ok(Some(DirectoryEntry { name: name.to_bytes().to_vec(), kind, size, changed }))
 }
 
 /// openat(2) of one `name` (no slash) in `directory`, never through a symbolic link (ELOOP): a step of the walk that stands in for

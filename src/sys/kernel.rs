@@ -21,6 +21,8 @@ pub trait Kernel {
     fn send_file(&mut self, socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize>;
     /// shutdown(2) of the sending direction.
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()>;
+    /// Bytes that were sent and that the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); `None` where that is not known.
+    fn unacknowledged(&mut self, socket: BorrowedFd<'_>) -> Option<u64>;
     /// The clock that only goes forward, for deadlines.
     fn monotonic(&mut self) -> Instant;
     /// The clock on the wall, for the Date field.
@@ -70,6 +72,10 @@ impl Kernel for Linux {
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.calls.shutdown += 1;
         net::shutdown_write(socket)
+    }
+
+    fn unacknowledged(&mut self, socket: BorrowedFd<'_>) -> Option<u64> {
+        net::unacknowledged(socket).ok()
     }
 
     fn monotonic(&mut self) -> Instant {

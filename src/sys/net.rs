@@ -142,6 +142,14 @@ pub fn send_file(socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize
     cvt_len(unsafe { libc::sendfile64(socket.as_raw_fd(), file.as_raw_fd(), &mut offset, length) })
 }
 
+/// How much of what was sent the peer has not acknowledged: ioctl(2) with `SIOCOUTQ` (tcp(7); libc knows it as `TIOCOUTQ`).
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: `bytes` is ours and outlives the call; the kernel writes that one int.
+    cvt(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) })?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
 /// shutdown(2) of the sending direction: the peer reads everything sent, then the end of the stream.
 pub fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers.

@@ -41,6 +41,10 @@ impl Diary {
         self.entries.borrow().iter().filter(|it| *it == entry).count()
     }
 
+    pub fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
     /// Forgets what was written so far.
     pub fn clear(&self) {
         self.entries.borrow_mut().clear();

@@ -1,0 +1,99 @@
+//! How fast a peer takes what waits for it.
+//!
+//! Invariant: what counts is what the peer took, where the kernel can tell: it takes megabytes ahead of a slow peer, and then for long
+//! nothing, though the peer reads all the time.
+
+use super::Limits;
+use crate::protocol::MinRate;
+use std::time::{Duration, Instant};
+
+/// The progress of what the kernel did not take at once.
+pub(super) struct Pace {
+    since: Instant,
+    /// When progress was seen last.
+    moved: Instant,
+    /// What the kernel took since the beginning.
+    sent: u64,
+    /// What it had taken before and the peer had not.
+    ahead: u64,
+    /// What the peer had taken when it was looked at last.
+    taken: u64,
+}
+
+impl Pace {
+    /// A beginning. `unacknowledged`: what the peer has not taken of what the kernel has, if it tells.
+    pub(super) fn new(now: Instant, unacknowledged: Option<u64>) -> Pace {
+        Pace { since: now, moved: now, sent: 0, ahead: unacknowledged.unwrap_or(0), taken: 0 }
+    }
+
+    /// The kernel took more.
+    pub(super) fn note_sent(&mut self, bytes: u64, now: Instant) {
+        self.sent += bytes;
+        self.moved = now;
+    }
+
+    /// Looks again.
+    pub(super) fn look(&mut self, unacknowledged: Option<u64>, now: Instant) {
+        let taken = match unacknowledged {
+            None => self.sent,
+            Some(left) => (self.ahead + self.sent).saturating_sub(left),
+        };
+        if unacknowledged.is_some() && taken > self.taken {
+            self.moved = now; // Or earlier, since the last look.
+        }
+        self.taken = taken;
+    }
+
+    /// When it is too slow, as far as is known now.
+    pub(super) fn ends_at(&self, limits: &Limits) -> Option<Instant> {
+        let stalls_at = self.moved.checked_add(limits.send_timeout);
+        stalls_at.into_iter().chain(limits.send_rate_min.falls_short_at(self.since, self.taken)).min()
+    }
+
+    /// How long after the beginning to look first.
+    pub(super) fn first_look(limits: &Limits) -> Duration {
+        match limits.send_rate_min {
+            MinRate { bytes_per_second: 0, .. } => limits.send_timeout,
+            MinRate { after, .. } => limits.send_timeout.min(after),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn limits(rate: u64) -> Limits {
+        let send_rate_min = MinRate { bytes_per_second: rate, after: 20 * S };
+        Limits { send_timeout: 30 * S, send_rate_min, ..Limits::default() }
+    }
+
+    /// The kernel has a megabyte and takes nothing for minutes; the peer reads on.
+    #[test]
+    fn a_peer_that_reads_what_the_kernel_took_ahead_makes_progress() {
+        let base = Instant::now();
+        let mut pace = Pace::new(base, Some(1_000_000));
+        for (second, left, ends_at) in
+            [(20, 980_000, Some(40)), (40, 979_000, Some(42)), (42, 979_000, Some(42)), (50, 900_000, Some(80))]
+        {
+            pace.look(Some(left), base + second * S);
+            assert_eq!(pace.ends_at(&limits(500)), ends_at.map(|at| base + at * S), "at {second} s");
+        }
+        // Whose rate is no matter must not be silent.
+        assert_eq!(pace.ends_at(&limits(0)), Some(base + 80 * S));
+        pace.look(Some(900_000), base + 80 * S);
+        assert_eq!(pace.ends_at(&limits(0)), Some(base + 80 * S));
+    }
+
+    #[test]
+    fn what_the_kernel_takes_counts_where_it_does_not_tell_more() {
+        let base = Instant::now();
+        let mut pace = Pace::new(base, None);
+        pace.note_sent(15_000, base + 19 * S);
+        pace.look(None, base + 20 * S);
+        assert_eq!(pace.ends_at(&limits(500)), Some(base + 30 * S));
+        assert_eq!(pace.ends_at(&limits(0)), Some(base + 49 * S), "the send timeout, from the last byte");
+    }
+}

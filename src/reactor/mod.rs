@@ -23,7 +23,7 @@ pub use limits::{Counters, Limits, Notice};
 pub use meter::Meter;
 pub use remote::{Handle, Shutdown};
 
-use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token};
+use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
@@ -137,6 +137,9 @@ impl<K: Kernel> Reactor<K> {
         let now = Now { monotonic: kernel.monotonic(), wall: kernel.wall() };
         let remote = Arc::new(Remote::new()?);
         let mut slots = Slab::new();
+        if limits.updates == Updates::Eager {
+            poller.narrow_eagerly();
+        }
         poller.add(remote.as_fd(), slots.insert(Source::Bell), Interest::READ)?;
         Ok(Reactor {
             kernel,
@@ -365,6 +368,11 @@ impl<K: Kernel> Reactor<K> {
         let mut budget = self.limits.send_bytes_per_turn_max;
 
         let mut is_sound = catch_unwind(AssertUnwindSafe(|| act(link, &mut driver))).is_ok();
+        if self.limits.updates == Updates::Eager && driver.out.queued() > 0 && *interest != Interest::WRITE {
+            // The textbook's way. What fails here fails again below, where it is seen to.
+            let _ = self.poller.modify(socket.as_fd(), token, Interest::WRITE);
+            *interest = Interest::WRITE;
+        }
         let after = loop {
             if !is_sound || link.fate() == Fate::Abort {
                 break After::Close;

@@ -142,6 +142,38 @@ fn every_work_gives_good_rows_eagerly_too() {
 }
 
 #[test]
+fn table_csv_and_json_say_the_same_and_can_be_drawn_again() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--idle", "0,10", "--active", "2", "--rounds", "2", "--seconds", "0.05", "--out", "run"];
+    let (code, table, stderr) = Process::new(command(&words, folder.path())).end();
+    assert_eq!((code, stderr), (Some(0), vec![]), "{}", table.join("\n"));
+    let run = lab::files::read(&folder.path().join("run")).unwrap();
+    assert_eq!(run.rows.len(), 2 * 4 * 2);
+    let csv = std::fs::read_to_string(folder.path().join("run/rounds.csv")).unwrap();
+    assert_eq!(csv, lab::files::csv(&run.rows));
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let of = |line: &[&str], name: &str| line[names.iter().position(|found| *found == name).unwrap()].to_string();
+    for (line, row) in lines.zip(&run.rows) {
+        assert_eq!(of(&line, "strategy"), row.strategy);
+        assert_eq!(of(&line, "requests"), row.requests.to_string());
+        assert_eq!(of(&line, "cpu_us_per_request"), format!("{:.4}", row.cpu()));
+    }
+    for name in ["cpu-over-idle.svg", "one-wait.svg", "calls.svg", "cliff.svg", "spread.svg", "report.html"] {
+        assert!(folder.path().join("run").join(name).exists(), "{name}");
+    }
+    let report = || std::fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    let before = report();
+    let again = ["compare", "--from", "run", "--out", "run"];
+    assert_eq!(Process::new(command(&again, folder.path())).end(), (Some(0), table, vec![]));
+    assert_eq!(report(), before);
+    let (code, both, _) = Process::new(command(&["compare", "--from", "run,run"], folder.path())).end();
+    assert_eq!((code, both.iter().filter(|line| line.contains("  1.00  keepalive")).count()), (Some(0), 8));
+    let (code, _, stderr) = Process::new(command(&["compare", "--from", "nothing"], folder.path())).end();
+    assert!(code == Some(1) && stderr[0].starts_with("error: cannot read nothing/run.json: "), "{stderr:?}");
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2() {
     let folder = TempDir::new().unwrap();
     for words in [

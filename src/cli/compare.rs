@@ -1,7 +1,7 @@
 //! `tripoll compare`: the flags of the lab.
 
 use crate::lab::plan::{self, Options, Work};
-use crate::lab::{self, table};
+use crate::lab::{self, files, table};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ Examples:
   tripoll compare --idle 0,1000,10000               one axis
   tripoll compare --work close --accept-max 16      connections, sixteen accepted a turn
   tripoll compare --rate 1000,5000,20000            open loop: latency from when each request was due
+  tripoll compare --out run                         with CSV, JSON, charts and run/report.html
+  tripoll compare --from run,other                  two runs side by side
   tripoll compare --full                            every combination, five rounds: half an hour
 
 With axes every combination of what is given is measured; without, one axis at a time around 64 active, 0 idle, keepalive.
@@ -71,6 +73,14 @@ pub struct Compare {
     /// Every combination, and latency over load
     #[arg(long)]
     pub full: bool,
+
+    /// Write CSV, JSON, charts and a report into DIR
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Measure nothing: show, and with --out draw again, what --out wrote; of two, side by side
+    #[arg(long, value_name = "DIR[,DIR]", value_delimiter = ',', conflicts_with_all = ["idle", "active", "work", "rate", "full"])]
+    pub from: Vec<PathBuf>,
 }
 
 /// Measures, and says what was found.
@@ -99,13 +109,23 @@ fn found(compare: Compare) -> Result<ExitCode, String> {
         accept_max: compare.accept_max,
         updates: compare.interest,
         is_full: compare.full,
-        out: None::<PathBuf>,
+        has_out: compare.out.is_some(),
         command: format!("tripoll {}", words.join(" ")),
         program,
     };
-    let run = lab::compare(&options)?;
+    let mut runs = compare.from.iter().map(|folder| files::read(folder));
+    let run = runs.next().unwrap_or_else(|| lab::compare(&options))?;
+    let beside = runs.next().transpose()?;
     // A closed stdout is no reason to fail: the files may be what was wanted.
     let _ = write!(std::io::stdout(), "{}", table::render(&run));
+    if let Some(other) = &beside {
+        let _ = write!(std::io::stdout(), "{}", table::side_by_side(&run, other));
+    }
+    if let Some(folder) = compare.out {
+        let cannot = |error| format!("cannot write into {}: {error}; try another folder", folder.display());
+        files::write(&folder, &run, beside.as_ref()).map_err(cannot)?;
+        let _ = writeln!(std::io::stdout(), "Written: {}", folder.join("report.html").display());
+    }
     Ok(match (run.was_interrupted, run.is_good()) {
         (true, _) => ExitCode::from(130),
         (false, true) => ExitCode::SUCCESS,

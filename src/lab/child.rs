@@ -1,6 +1,7 @@
 //! The server that is measured: this same program, as a child that runs on a core of its own.
 
 use super::figures::Figures;
+use super::machine;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -83,6 +84,11 @@ impl Child {
         let mut line = String::new();
         self.pipe.read_line(&mut line)?;
         serde_json::from_str(&line).map_err(|_| io::Error::other("the server ended while it was measured"))
+    }
+
+    /// How long others kept its core from it so far.
+    pub fn delayed(&self) -> Duration {
+        machine::delayed(&self.process.id().to_string())
     }
 
     /// Its resident memory (`VmRSS` of proc(5)).

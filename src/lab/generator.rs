@@ -11,6 +11,7 @@
 
 use super::connection::{Connection, Step, Trouble};
 use super::interrupt::Interrupt;
+use super::machine;
 use hdrhistogram::Histogram;
 use std::collections::VecDeque;
 use std::io;
@@ -96,6 +97,8 @@ pub struct Measured {
     pub elapsed: Duration,
     /// The generator's own.
     pub cpu: CpuTime,
+    /// How long it was ready to run while others did.
+    pub delayed: Duration,
     pub was_interrupted: bool,
 }
 
@@ -111,15 +114,17 @@ pub fn run(load: &Load, interrupt: &Interrupt, begin: impl FnOnce() -> io::Resul
     }
     let mut was_interrupted = generator.turn_until(start + load.warm_up, interrupt)?;
     begin()?;
+    let delayed_before = machine::delayed("thread-self");
     let cpu_before = sys::cpu_time(Whose::Thread)?;
     let begun = Instant::now();
     generator.begin(begun);
     was_interrupted |= generator.turn_until(begun + load.time, interrupt)?;
     let (end, cpu_after) = (Instant::now(), sys::cpu_time(Whose::Thread)?);
+    let delayed = machine::delayed("thread-self").saturating_sub(delayed_before);
     generator.finish(end, interrupt)?;
     let Generator { requests, errors, latencies, lateness, .. } = generator;
     let cpu = CpuTime { user: cpu_after.user - cpu_before.user, system: cpu_after.system - cpu_before.system };
-    Ok(Measured { requests, errors, latencies, lateness, elapsed: end - begun, cpu, was_interrupted })
+    Ok(Measured { requests, errors, latencies, lateness, elapsed: end - begun, cpu, delayed, was_interrupted })
 }
 
 struct Generator<'a> {

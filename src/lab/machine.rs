@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::time::Duration;
 use tripoll::sys;
 
 /// The machine, the kernel, and what of them bears on the figures.
@@ -67,6 +68,14 @@ fn mitigations() -> String {
         .collect();
     at_work.sort();
     if at_work.is_empty() { "none".into() } else { at_work.join(", ") }
+}
+
+/// How long a process or thread (its name beneath /proc) was ready to run while others did: the second figure of its `schedstat`. Zero
+/// where the kernel does not say.
+pub fn delayed(process: &str) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split(' ').nth(1).and_then(|second| second.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 /// The core of the server and that of the generator: one and the same where there is no second.

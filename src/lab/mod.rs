@@ -12,15 +12,19 @@
 //! ```
 
 pub mod answerer;
+mod canvas;
+mod charts;
 mod child;
 mod connection;
 mod figures;
+pub mod files;
 pub mod generator;
 mod hold;
 pub mod interrupt;
 mod machine;
 pub mod plan;
 mod progress;
+pub mod report;
 pub mod row;
 pub mod run;
 mod site;

@@ -90,7 +90,8 @@ pub struct Options {
     pub accept_max: usize,
     pub updates: Updates,
     pub is_full: bool,
-    pub out: Option<PathBuf>,
+    /// Files are wanted, so that what is only drawn is measured too.
+    pub has_out: bool,
     /// The words of the command, to repeat it.
     pub command: String,
     /// The program that is started as server.

@@ -38,6 +38,9 @@ pub struct Row {
     pub generator_share: f64,
     /// The generator's own lateness at p99, in the open loop.
     pub lateness_p99: f64,
+    /// For which share of the time other programs kept the server, and the generator, from their cores.
+    pub server_delayed_share: f64,
+    pub generator_delayed_share: f64,
     pub resident_bytes: u64,
     pub server: Figures,
 }
@@ -68,6 +71,8 @@ impl Row {
             server_share: (server.user_microseconds + server.system_microseconds) as f64 / 1e6 / seconds,
             generator_share: measured.cpu.total().as_secs_f64() / seconds,
             lateness_p99: measured.lateness.value_at_quantile(0.99) as f64 / 1000.0,
+            server_delayed_share: 0.0,
+            generator_delayed_share: measured.delayed.as_secs_f64() / seconds,
             resident_bytes: 0,
             server,
         }
@@ -86,6 +91,11 @@ impl Row {
                 self.lateness_p99 > LATENESS_MICROSECONDS_MAX && self.lateness_p99 > self.p99 * LATENESS_SHARE_MAX
             }
         }
+    }
+
+    /// The share of the time that other programs took from either.
+    pub fn disturbed(&self) -> f64 {
+        self.server_delayed_share.max(self.generator_delayed_share)
     }
 
     fn each(&self, count: u64) -> f64 {

@@ -97,7 +97,7 @@ pub fn measure(options: &Options, interrupt: &Interrupt, watch: &mut dyn Watch) 
         }
         lab.batch(&batch)?;
     }
-    if (options.is_full || options.out.is_some()) && !lab.run.was_interrupted {
+    if (options.is_full || options.has_out) && !lab.run.was_interrupted {
         lab.cliff()?;
     }
     lab.run.rows.sort_by(|a, b| a.cell.partial_cmp(&b.cell).expect("no rate is NaN"));
@@ -231,15 +231,18 @@ impl Lab<'_> {
         self.find_ceiling(cell.work, load)?;
         let mut before = None;
         let measured = generator::run(load, self.interrupt, || {
-            before = Some(bench.child.figures()?);
+            before = Some((bench.child.figures()?, bench.child.delayed()));
             Ok(())
         })?;
         if measured.was_interrupted {
             return Ok(None);
         }
         // Between the end of the load and this nothing is asked for; closing connections is not in it, as they close later.
-        let figures = bench.child.figures()?.since(before.expect("it began"));
+        let (figures_before, delayed_before) = before.expect("it began");
+        let delayed = bench.child.delayed().saturating_sub(delayed_before);
+        let figures = bench.child.figures()?.since(figures_before);
         let mut row = Row::new(cell, bench.strategy.to_string(), round, &measured, figures);
+        row.server_delayed_share = delayed.as_secs_f64() / row.seconds;
         row.resident_bytes = bench.child.resident_bytes();
         if let Some(held) = &mut bench.held {
             row.idle_lost = held.lost()? as u64;

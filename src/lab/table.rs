@@ -1,13 +1,14 @@
 //! The table at the end: of each cell the strategies, a line each, then what they come to in one sentence.
 
-use super::plan::Cell;
+use super::report;
 use super::row::{Row, Spread, Summary, summaries};
 use super::run::Run;
 use super::story;
 use super::text::{figure, size, thousands, time};
 use std::fmt::Write;
 
-const COLUMNS: [&str; 12] = [
+/// The names of what [`line`] gives.
+pub const COLUMNS: [&str; 12] = [
     "strategy",
     "req/s",
     "CPU µs/req",
@@ -22,11 +23,14 @@ const COLUMNS: [&str; 12] = [
     "RSS",
 ];
 
+/// Less is the kernel's own business.
+const DISTURBED_PERCENT: f64 = 5.0;
+
 /// All of it, as text.
 pub fn render(run: &Run) -> String {
     let mut text = String::new();
     for group in summaries(&run.rows) {
-        heading(&mut text, group[0].cell, &group);
+        push(&mut text, &title(&group));
         let lines: Vec<[String; 12]> = group.iter().map(line).collect();
         let widths: Vec<usize> = (0..COLUMNS.len())
             .map(|at| lines.iter().map(|line| line[at].chars().count()).chain([COLUMNS[at].chars().count()]).max())
@@ -46,6 +50,9 @@ pub fn render(run: &Run) -> String {
     if !ceilings.is_empty() {
         push(&mut text, &format!("The generator's own ceiling: {}.", ceilings.join(", ")));
     }
+    if let Some(share) = disturbance(run) {
+        push(&mut text, &share);
+    }
     let facts = run.machine.facts().map(|(name, value)| format!("{name}: {value}"));
     push(&mut text, &facts.join("; "));
     run.left_out.iter().for_each(|what| push(&mut text, &format!("Left out: {what}")));
@@ -56,21 +63,43 @@ pub fn render(run: &Run) -> String {
     text
 }
 
+/// What is to be said where other programs took part of the time: latencies and requests/s are then theirs too.
+pub fn disturbance(run: &Run) -> Option<String> {
+    let share = Spread::of(run.rows.iter().map(Row::disturbed)).map(|spread| spread.median * 100.0);
+    let share = share.filter(|share| *share >= DISTURBED_PERCENT)?;
+    Some(format!(
+        "Other programs took {share:.0} % of the time of these cores (median): requests/s and latencies are theirs too, CPU per request \
+         less so. Measure again when the machine is quiet."
+    ))
+}
+
+/// CPU per request of two runs, a line a setting and strategy.
+pub fn side_by_side(run: &Run, other: &Run) -> String {
+    let mut text =
+        format!("\nBeside the run of {} ({}): CPU µs per request here, there, ratio\n", other.date, other.command);
+    for [cell, strategy, here, there, ratio] in report::side_by_side(run, other) {
+        push(&mut text, &format!("  {strategy:<10}  {here:>8}  {there:>8}  {ratio:>6}  {cell}"));
+    }
+    text
+}
+
 fn push(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }
 
-fn heading(text: &mut String, cell: Cell, group: &[Summary<'_>]) {
+/// What a group is called: its cell, what was offered, how often it was measured.
+pub fn title(group: &[Summary<'_>]) -> String {
     let rows: Vec<&&Row> = group.iter().flat_map(|summary| &summary.rows).collect();
     let rate = rows.iter().find_map(|row| row.offered_per_second);
     let rate = rate.map(|rate| format!(": {} offered/s", thousands(rate as u64))).unwrap_or_default();
     let rounds = rows.iter().map(|row| row.round).max().unwrap_or(0) + 1;
     let plural = if rounds == 1 { "" } else { "s" };
-    push(text, &format!("{cell}{rate} ({rounds} round{plural})"));
+    format!("{}{rate} ({rounds} round{plural})", group[0].cell)
 }
 
-fn line(summary: &Summary<'_>) -> [String; 12] {
+/// The medians of a strategy in a cell, as text.
+pub fn line(summary: &Summary<'_>) -> [String; 12] {
     let median = |value: fn(&Row) -> f64| summary.median(value);
     let Spread { median: cpu, least, greatest } = summary.spread(Row::cpu);
     [
@@ -109,7 +138,7 @@ fn push_line(text: &mut String, cells: &[String; 12], widths: &[usize], marks: &
 }
 
 /// What is to be said of a line beside its figures.
-fn marks(summary: &Summary<'_>) -> String {
+pub fn marks(summary: &Summary<'_>) -> String {
     let mut marks = String::new();
     let total = |value: fn(&Row) -> u64| summary.rows.iter().map(|row| value(row)).sum::<u64>();
     let kinds = [

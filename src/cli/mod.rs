@@ -71,6 +71,10 @@ fn serve(options: Options) -> Result<(), String> {
     if options.open {
         open_browser(server.addresses()[0]);
     }
+    if options.trace_loop {
+        let trace = console.clone();
+        server.reactor().on_turn(move |turn| trace.borrow_mut().trace(turn));
+    }
     let flush = console.clone();
     server.reactor().after_turn(move || flush.borrow_mut().flush());
     let result = server.run().map_err(|error| error.to_string());

@@ -144,6 +144,12 @@ pub struct Options {
     #[arg(help_heading = "Beside the files", env = "TRIPOLL_LOG", hide_env = true)]
     pub log: Log,
 
+    /// A line a turn of the loop on stderr, to watch a strategy work
+    ///
+    /// Turn, descriptors passed to the kernel, places scanned, events ready, microseconds blocked and dispatching, changes of interest.
+    #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_TRACE_LOOP", hide_env = true)]
+    pub trace_loop: bool,
+
     /// Open the browser as soon as it listens
     #[arg(long, help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
     pub open: bool,

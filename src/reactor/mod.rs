@@ -18,10 +18,12 @@ mod limits;
 mod meter;
 mod remote;
 mod slab;
+mod trace;
 
 pub use limits::{Counters, Limits, Notice};
 pub use meter::Meter;
 pub use remote::{Handle, Shutdown};
+pub use trace::Turn;
 
 use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
@@ -37,6 +39,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trace::Trace;
 
 /// The same trouble is told again no earlier than this.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -58,6 +61,7 @@ pub struct Reactor<K: Kernel = Linux> {
     after_turn: Box<dyn FnMut() -> Option<Duration>>,
     /// When `after_turn` wants to be called again at the latest.
     after_turn_by: Option<Instant>,
+    trace: Option<Trace>,
     /// When each kind of trouble was told last.
     told: Vec<(Discriminant<Notice>, Instant)>,
     /// Listeners that rest until a connection ends.
@@ -155,6 +159,7 @@ impl<K: Kernel> Reactor<K> {
             on_shortage: Box::new(|| false),
             after_turn: Box::new(|| None),
             after_turn_by: None,
+            trace: None,
             told: Vec::new(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
@@ -213,6 +218,11 @@ impl<K: Kernel> Reactor<K> {
         self.after_turn = Box::new(act);
     }
 
+    /// Who is told of each turn at its end; it costs one more look at the clock. Called on the loop's thread: it must not block.
+    pub fn on_turn(&mut self, tell: impl FnMut(&Turn) + 'static) {
+        self.trace = Some(Trace::new(Box::new(tell), self.poller.counters(), self.kernel.monotonic()));
+    }
+
     /// From now on `meter` shows the counters too.
     pub fn show_on(&mut self, meter: Meter) {
         self.meter = meter;
@@ -253,6 +263,9 @@ impl<K: Kernel> Reactor<K> {
         self.cue_expired(); // 6
         self.go_down();
         self.slots.reuse_released(); // 7
+        if let Some(trace) = &mut self.trace {
+            trace.turn(self.counters.turns, self.poller.counters(), self.now.monotonic, self.kernel.monotonic());
+        }
         self.after_turn_by = (self.after_turn)().and_then(|time| self.now.monotonic.checked_add(time));
         self.meter.show(self.counters());
         Ok(())

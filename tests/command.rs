@@ -506,6 +506,22 @@ fn a_limit_that_leaves_no_room_for_the_loop_is_an_error() {
 }
 
 #[test]
+fn the_loop_can_be_watched_turn_by_turn() {
+    let folder = folder();
+    for backend in ["select", "poll", "epoll"] {
+        let arguments = ["-p", "0", "--trace-loop", "--backend", backend, "."];
+        let (process, _, address) = Process::serving(command(&arguments, folder.path()));
+        is_well(address);
+        let line = process.stderr.recv_timeout(PATIENCE).unwrap();
+        assert!(line.starts_with("turn 1: passed ") && line.contains(", ready 1, blocked "), "{line}");
+        assert_eq!(line.contains("passed 0,"), backend == "epoll", "{line}");
+        process.signal("INT");
+        let (code, _, lines) = process.end();
+        assert!(code == Some(0) && lines.iter().all(|line| line.starts_with("turn ")), "{lines:?}");
+    }
+}
+
+#[test]
 fn curl_agrees() {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         let _ = writeln!(stderr(), "skipped: curl: it is not installed");

@@ -7,11 +7,12 @@ use super::options::Log;
 use super::output::{self, Lines};
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tripoll::http::Answered;
+use tripoll::reactor::Turn;
 use tripoll::sys::PIPE_BUF;
 
 /// The access log on stdout, notices on stderr.
@@ -62,6 +63,11 @@ impl Console {
             line.extend(text);
             line.push(b'\n');
         });
+    }
+
+    /// Says what a turn of the loop came to.
+    pub fn trace(&mut self, turn: &Turn) {
+        self.notices.push(|line| writeln!(line, "{turn}").expect("writing to memory does not fail"));
     }
 
     /// Writes what can be written without waiting. When to try again, where something is left.

@@ -1,6 +1,8 @@
 //! The command: flags in, a server out, and everything that a person reads.
 
 mod access_log;
+#[cfg(feature = "lab")]
+mod compare;
 mod console;
 mod demo;
 mod options;
@@ -27,11 +29,22 @@ const DEFAULT_DIRECTORY: &str = "static";
 
 /// Exit codes: 0 when it was told to stop, 1 when it can't run, 2 when it was called wrongly (clap's).
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    #[allow(unused_mut)] // The lab takes its part out.
+    let mut options = Options::parse();
+    #[cfg(feature = "lab")]
+    match (options.command.take(), options.lab_hold) {
+        (Some(options::Command::Compare(options)), _) => return compare::compare(options),
+        (None, Some(order)) => return code(crate::lab::hold(order).map_err(|error| error.to_string())),
+        (None, None) => {}
+    }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
-    match serve(options) {
+    code(serve(options))
+}
+
+fn code(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             // A closed stderr leaves nobody to tell.
@@ -51,9 +64,17 @@ fn serve(options: Options) -> Result<(), String> {
     let mut server = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
+    #[cfg(feature = "lab")]
+    if options.lab_figures {
+        crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
+    }
     say_where(&server, &directory);
     if options.open {
         open_browser(server.addresses()[0]);
+    }
+    if options.trace_loop {
+        let trace = console.clone();
+        server.reactor().on_turn(move |turn| trace.borrow_mut().trace(turn));
     }
     let flush = console.clone();
     server.reactor().after_turn(move || flush.borrow_mut().flush());
@@ -93,6 +114,8 @@ fn bind(
             ..http::Limits::default()
         })
         .loop_limits(reactor::Limits {
+            accepts_per_turn_max: options.accept_max as usize,
+            updates: options.interest,
             send_timeout: options.send_timeout,
             send_rate_min: MinRate { bytes_per_second: options.min_rate, ..MinRate::default() },
             per_address_max: options.per_address_max.map_or(usize::MAX, |connections| connections as usize),

@@ -1,10 +1,13 @@
 //! The flags.
 
+#[cfg(feature = "lab")]
+use clap::Subcommand;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::http::check_field;
+use tripoll::poller::Updates;
 use tripoll::{Backend, Trigger};
 
 const EXAMPLES: &str = "\
@@ -19,6 +22,7 @@ Examples:
                                       the limit that a fixed fd_set has: past it clients get 503
 
   tripoll --spa --hidden app          an app that routes by itself
+  tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
 Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters and POST /echo.
@@ -32,8 +36,13 @@ Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 
 /// Serves a folder over HTTP/1.1 on one thread, waiting by select, poll or epoll.
 #[derive(Debug, Parser)]
 #[command(version, after_help = "--help says more, with examples.", after_long_help = EXAMPLES)]
-#[command(max_term_width = 100)]
+#[command(max_term_width = 100, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Options {
+    /// What else it can do than serve.
+    #[cfg(feature = "lab")]
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The folder to serve [default: ./static]
     #[arg(value_name = "DIR", env = "TRIPOLL_DIR", hide_env = true)]
     pub directory: Option<PathBuf>,
@@ -67,6 +76,20 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Waiting")]
     #[arg(env = "TRIPOLL_SELECT_LIMIT", hide_env = true)]
     pub select_limit: Option<i32>,
+
+    /// Connections accepted in one turn of the loop
+    ///
+    /// More let a crowd in sooner, and those who are served wait longer. The call that finds nobody costs more than a wait.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = "Waiting", env = "TRIPOLL_ACCEPT_MAX", hide_env = true)]
+    pub accept_max: u32,
+
+    /// When it changes what it watches: eager or lazy
+    ///
+    /// eager: at every change of mind, as textbooks do: for room before each answer, for input after it. lazy: when it must.
+    #[arg(long, value_name = "eager|lazy", default_value = "lazy", help_heading = "Waiting")]
+    #[arg(env = "TRIPOLL_INTEREST", hide_env = true)]
+    pub interest: Updates,
 
     /// The file that stands for its folder
     #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
@@ -121,6 +144,12 @@ pub struct Options {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     #[arg(help_heading = "Beside the files", env = "TRIPOLL_LOG", hide_env = true)]
     pub log: Log,
+
+    /// A line a turn of the loop on stderr, to watch a strategy work
+    ///
+    /// Turn, descriptors passed to the kernel, places scanned, events ready, microseconds blocked and dispatching, changes of interest.
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_TRACE_LOOP", hide_env = true)]
+    pub trace_loop: bool,
 
     /// Open the browser as soon as it listens
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
@@ -185,6 +214,23 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
+
+    /// For the lab: tell figures on standard input, a socket.
+    #[cfg(feature = "lab")]
+    #[arg(long, hide = true)]
+    pub lab_figures: bool,
+
+    /// For the lab: hold idle connections instead of serving.
+    #[cfg(feature = "lab")]
+    #[arg(long, hide = true)]
+    pub lab_hold: Option<crate::lab::Order>,
+}
+
+/// What the command does beside serving.
+#[cfg(feature = "lab")]
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Compare(super::compare::Compare),
 }
 
 /// What is logged of answers.

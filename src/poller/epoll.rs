@@ -17,6 +17,8 @@ const EVENTS_PER_WAIT_MAX: usize = 512;
 pub struct Epoll {
     epoll: OwnedFd,
     trigger: Trigger,
+    /// Level trigger: narrow at once.
+    is_eager: bool,
     /// What is known of each descriptor.
     entries: Vec<Option<Entry>>,
     /// Edge trigger: descriptors that may have kept readiness that is wanted. Each at most once among those with `Entry::listed`.
@@ -52,6 +54,7 @@ impl Epoll {
         Ok(Epoll {
             epoll: sys::epoll_create()?,
             trigger,
+            is_eager: false,
             entries: Vec::new(),
             kept: Vec::new(),
             buffer: vec![epoll_event { events: 0, u64: 0 }; EVENTS_PER_WAIT_MAX].into_boxed_slice(),
@@ -188,8 +191,9 @@ impl Poller for Epoll {
         let renamed = std::mem::replace(&mut entry.token, token).generation != token.generation;
         let widened = !entry.registered.contains(interest);
         entry.interest = interest;
+        let narrowed = self.is_eager && self.entries[place(fd)].is_some_and(|entry| entry.registered != interest);
         match self.trigger {
-            Trigger::Level if renamed || widened => self.register(fd, interest),
+            Trigger::Level if renamed || widened || narrowed => self.register(fd, interest),
             Trigger::Level => Ok(()),
             Trigger::Edge => {
                 self.keep(fd, Interest::NONE, false); // What is kept already may be wanted now.
@@ -248,6 +252,10 @@ impl Poller for Epoll {
             };
             entry.ready = entry.ready.without(direction);
         }
+    }
+
+    fn narrow_eagerly(&mut self) {
+        self.is_eager = true;
     }
 
     fn counters(&self) -> Counters {

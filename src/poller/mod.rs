@@ -69,6 +69,10 @@ pub trait Poller {
         let _ = (fd, direction);
     }
 
+    /// From now on every change of interest reaches the kernel at once, as in a textbook; without it a backend may put off what saves
+    /// a system call. Only level-triggered epoll has anything to put off.
+    fn narrow_eagerly(&mut self) {}
+
     /// What waiting has cost so far.
     fn counters(&self) -> Counters;
 }
@@ -212,6 +216,16 @@ pub enum Trigger {
     Edge,
 }
 
+/// When a change of what a connection waits for is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Updates {
+    /// When it is known to have changed for longer than a turn; and epoll narrows only when an event comes that nobody wants.
+    #[default]
+    Lazy,
+    /// At every change of mind, as textbooks do: a connection with an answer to send waits for room first, and for input again after it.
+    Eager,
+}
+
 /// A backend with what it can be told: every value is one that can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
@@ -321,6 +335,26 @@ impl FromStr for Backend {
             .into_iter()
             .find(|backend| backend.to_string() == word)
             .ok_or_else(|| "it is select, poll or epoll".into())
+    }
+}
+
+impl fmt::Display for Updates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Updates::Lazy => "lazy",
+            Updates::Eager => "eager",
+        })
+    }
+}
+
+impl FromStr for Updates {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Updates, String> {
+        match word {
+            "lazy" => Ok(Updates::Lazy),
+            "eager" => Ok(Updates::Eager),
+            _ => Err("it is eager or lazy".into()),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bounds of a loop, what it has done, and what it tells whoever runs it.
 
-use crate::poller;
+use crate::poller::{self, Updates};
 use crate::protocol::MinRate;
 use crate::sys::Calls;
 use std::fmt;
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections taken from a listener in one turn. One: a call that says EAGAIN costs more than the wait that says "there are more".
     pub accepts_per_turn_max: usize,
+    /// When a change of interest is made. Lazily: answers mostly fit the kernel's buffer, so that waiting for room first is for nothing.
+    pub updates: Updates,
     /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
     /// Below the descriptor limit by what else needs descriptors.
     pub connections_max: usize,
@@ -36,6 +38,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             accepts_per_turn_max: 1,
+            updates: Updates::Lazy,
             connections_max: usize::MAX,
             per_address_max: usize::MAX,
             receive_bytes_per_turn_max: 64 * 1024,

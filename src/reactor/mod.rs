@@ -20,12 +20,14 @@ mod origins;
 mod pace;
 mod remote;
 mod slab;
+mod trace;
 
 pub use limits::{Counters, Limits, Notice};
 pub use meter::Meter;
 pub use remote::{Handle, Shutdown};
+pub use trace::Turn;
 
-use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token};
+use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
@@ -41,6 +43,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trace::Trace;
 
 /// How long the loop rests when the kernel has no memory to let it wait: nothing else can be done meanwhile.
 const WAIT_RETRY: Duration = Duration::from_millis(10);
@@ -65,6 +68,7 @@ pub struct Reactor<K: Kernel = Linux> {
     after_turn: Box<dyn FnMut() -> Option<Duration>>,
     /// When `after_turn` wants to be called again at the latest.
     after_turn_by: Option<Instant>,
+    trace: Option<Trace>,
     /// When each kind of trouble was told last.
     told: Vec<(Discriminant<Notice>, Instant)>,
     /// Whose connections they are, where [`Limits::per_address_max`] asks.
@@ -147,6 +151,9 @@ impl<K: Kernel> Reactor<K> {
         let now = Now { monotonic: kernel.monotonic(), wall: kernel.wall() };
         let remote = Arc::new(Remote::new()?);
         let mut slots = Slab::new();
+        if limits.updates == Updates::Eager {
+            poller.narrow_eagerly();
+        }
         poller.add(remote.as_fd(), slots.insert(Source::Bell), Interest::READ)?;
         Ok(Reactor {
             kernel,
@@ -162,6 +169,7 @@ impl<K: Kernel> Reactor<K> {
             on_shortage: Box::new(|| false),
             after_turn: Box::new(|| None),
             after_turn_by: None,
+            trace: None,
             told: Vec::new(),
             origins: Origins::default(),
             resting: Vec::new(),
@@ -221,6 +229,11 @@ impl<K: Kernel> Reactor<K> {
         self.after_turn = Box::new(act);
     }
 
+    /// Who is told of each turn at its end; it costs one more look at the clock. Called on the loop's thread: it must not block.
+    pub fn on_turn(&mut self, tell: impl FnMut(&Turn) + 'static) {
+        self.trace = Some(Trace::new(Box::new(tell), self.poller.counters(), self.kernel.monotonic()));
+    }
+
     /// From now on `meter` shows the counters too.
     pub fn show_on(&mut self, meter: Meter) {
         self.meter = meter;
@@ -261,6 +274,9 @@ impl<K: Kernel> Reactor<K> {
         self.cue_expired(); // 6
         self.go_down();
         self.slots.reuse_released(); // 7
+        if let Some(trace) = &mut self.trace {
+            trace.turn(self.counters.turns, self.poller.counters(), self.now.monotonic, self.kernel.monotonic());
+        }
         self.after_turn_by = (self.after_turn)().and_then(|time| self.now.monotonic.checked_add(time));
         self.meter.show(self.counters());
         Ok(())
@@ -392,6 +408,11 @@ impl<K: Kernel> Reactor<K> {
         let mut budget = self.limits.send_bytes_per_turn_max;
 
         let mut is_sound = catch_unwind(AssertUnwindSafe(|| act(link, &mut driver))).is_ok();
+        if self.limits.updates == Updates::Eager && driver.out.queued() > 0 && *interest != Interest::WRITE {
+            // The textbook's way. What fails here fails again below, where it is seen to.
+            let _ = self.poller.modify(socket.as_fd(), token, Interest::WRITE);
+            *interest = Interest::WRITE;
+        }
         let after = loop {
             if !is_sound || link.fate() == Fate::Abort {
                 break After::Close;

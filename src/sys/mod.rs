@@ -5,6 +5,7 @@
 //!
 //! [`BorrowedFd`]: std::os::fd::BorrowedFd
 
+mod cores;
 mod fs;
 mod kernel;
 mod net;
@@ -12,12 +13,15 @@ mod output;
 mod process;
 mod wait;
 
+pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
 pub use fs::{
     DirectoryEntry, EntryKind, FileState, LastLink, OpenHow, open_beneath, open_component, open_directory,
     open_following, read_directory, state_of,
 };
 pub use kernel::{Calls, Kernel, Linux};
-pub use net::{abort_on_close, accept, listen, receive, send, send_file, set_buffers, shutdown_write};
+pub use net::{
+    abort_on_close, accept, connect, discard, listen, receive, send, send_file, set_buffers, shutdown_write,
+};
 pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,

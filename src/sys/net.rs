@@ -22,15 +22,7 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
     match address {
-        SocketAddr::V4(v4) => bind(
-            &socket,
-            &libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
-                sin_zero: [0; 8],
-            },
-        )?,
+        SocketAddr::V4(v4) => bind(&socket, &address_v4(v4))?,
         SocketAddr::V6(v6) => bind(
             &socket,
             &libc::sockaddr_in6 {
@@ -46,6 +38,34 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     cvt(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
     Ok(socket)
+}
+
+/// Begins to connect to `to`, from `from` where that is given, its port chosen late, so that each address has all ports towards each
+/// peer (`IP_BIND_ADDRESS_NO_PORT`). Non-blocking: writable says that it is done, and an error comes with the first send or receive.
+pub fn connect(from: Option<Ipv4Addr>, to: SocketAddrV4) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers; on success the descriptor is new and nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(cvt(libc::socket(libc::AF_INET, kind, 0))?) };
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    if let Some(from) = from {
+        set_option(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+        bind(&socket, &address_v4(SocketAddrV4::new(from, 0)))?;
+    }
+    let (address, length) = (address_v4(to), size_of::<libc::sockaddr_in>() as libc::socklen_t);
+    // SAFETY: `address` is readable for `length` bytes and outlives the call; the kernel only reads it.
+    match cvt(unsafe { libc::connect(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(_) | Err(_) => Ok(socket),
+    }
+}
+
+fn address_v4(address: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+        sin_zero: [0; 8],
+    }
 }
 
 /// bind(2) to a `sockaddr_in` or `sockaddr_in6`.
@@ -126,6 +146,12 @@ fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
 pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `into` is exclusively ours for the call and writable for its length; the kernel writes at most that.
     cvt_len(unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), 0) })
+}
+
+/// recv(2) that throws away up to `bytes_max` bytes without copying them (`MSG_TRUNC`, tcp(7)): 0 is the end of the stream.
+pub fn discard(socket: BorrowedFd<'_>, bytes_max: usize) -> io::Result<usize> {
+    // SAFETY: with MSG_TRUNC on a TCP socket the kernel writes nothing, so that no buffer is needed (tcp(7)).
+    cvt_len(unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), bytes_max, libc::MSG_TRUNC) })
 }
 
 /// send(2) without SIGPIPE. `more` says that more bytes, or the end of the stream, follow at once: they share the segment (`MSG_MORE`).

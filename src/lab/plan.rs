@@ -1,0 +1,199 @@
+//! What is to be measured: cells, each by every strategy.
+
+use super::child::Settings;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use tripoll::poller::{Strategy, Updates};
+
+/// Where one axis varies, the others stand here.
+const IDLE: usize = 0;
+const ACTIVE: usize = 64;
+
+/// Transfers that keep a core busy with so few connections already.
+const LARGE_ACTIVE_MAX: usize = 64;
+
+/// Requests that go out together in pipelined work.
+pub const PIPELINE_DEPTH: usize = 16;
+
+/// What each connection asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// A file of 1 KiB, again and again.
+    Keepalive,
+    /// The same on a new connection each time.
+    Close,
+    /// A file of 1 MiB, again and again.
+    Large,
+    /// As keepalive, sixteen requests at a time.
+    Pipelined,
+}
+
+impl Work {
+    pub const ALL: [Work; 4] = [Work::Keepalive, Work::Close, Work::Large, Work::Pipelined];
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Work::Keepalive => "keepalive",
+            Work::Close => "close",
+            Work::Large => "large",
+            Work::Pipelined => "pipelined",
+        })
+    }
+}
+
+impl FromStr for Work {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Work, String> {
+        let work = Work::ALL.into_iter().find(|work| work.to_string() == word);
+        work.ok_or_else(|| "it is keepalive, close, large or pipelined".into())
+    }
+}
+
+/// How requests are offered.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Offer {
+    /// Closed loop: as many as are answered.
+    Closed,
+    /// Open loop: so many a second.
+    PerSecond(f64),
+    /// Open loop: so much of what the slowest strategy of the same cell reached in the closed loop.
+    Share(f64),
+}
+
+/// One setting, which every strategy is put into.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct Cell {
+    pub work: Work,
+    pub idle: usize,
+    pub active: usize,
+    pub offer: Offer,
+}
+
+/// What the command was asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Empty: the preset's.
+    pub idle: Vec<usize>,
+    pub active: Vec<usize>,
+    pub work: Vec<Work>,
+    pub rates: Vec<f64>,
+    pub strategies: Vec<Strategy>,
+    pub rounds: Option<usize>,
+    pub time: Option<Duration>,
+    pub accept_max: usize,
+    pub updates: Updates,
+    pub is_full: bool,
+    /// Files are wanted, so that what is only drawn is measured too.
+    pub has_out: bool,
+    /// The words of the command, to repeat it.
+    pub command: String,
+    /// The program that is started as server.
+    pub program: PathBuf,
+}
+
+impl Options {
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.is_full { 5 } else { 3 })
+    }
+
+    pub fn time(&self) -> Duration {
+        self.time.unwrap_or(Duration::from_millis(if self.is_full { 1000 } else { 400 }))
+    }
+
+    /// Long enough for caches, branch predictors and TCP windows; not measured.
+    pub fn warm_up(&self) -> Duration {
+        (self.time() / 4).clamp(Duration::from_millis(50), Duration::from_millis(500))
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings { accept_max: self.accept_max, is_eager: self.updates == Updates::Eager }
+    }
+
+    /// The cells, grouped so that idle connections are opened once. Without axes the preset's: a cross, one axis at a time; with axes
+    /// every combination of what was given.
+    pub fn cells(&self) -> Vec<Cell> {
+        let has_axes = !(self.idle.is_empty() && self.active.is_empty() && self.work.is_empty());
+        let mut cells = match (has_axes, self.is_full) {
+            (true, _) | (false, true) => self.product(),
+            (false, false) => cross(),
+        };
+        let open = match (self.rates.is_empty(), has_axes, self.is_full) {
+            (false, ..) => self.rates.iter().map(|rate| Offer::PerSecond(*rate)).collect(),
+            (true, true, false) => Vec::new(),
+            (true, false, false) => vec![Offer::Share(0.5)],
+            (true, _, true) => [0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1].map(Offer::Share).to_vec(),
+        };
+        cells.extend(self.open_cells(&cells, &open));
+        cells.sort_by(|a, b| a.partial_cmp(b).expect("no rate is NaN"));
+        cells
+    }
+
+    fn product(&self) -> Vec<Cell> {
+        let (works, idles, actives): (&[Work], &[usize], &[usize]) = match self.is_full {
+            true => (&[Work::Keepalive, Work::Close, Work::Large], &[0, 100, 1_000, 10_000], &[1, 16, 64, 256]),
+            false => (&[Work::Keepalive], &[IDLE], &[ACTIVE]),
+        };
+        let or = |given: &[usize], preset: &[usize]| if given.is_empty() { preset.to_vec() } else { given.to_vec() };
+        let works = if self.work.is_empty() { works } else { &self.work };
+        let mut cells = Vec::new();
+        for &work in works {
+            for &idle in &or(&self.idle, idles) {
+                for &active in &or(&self.active, actives) {
+                    let is_preset = self.active.is_empty();
+                    if work != Work::Large || active <= LARGE_ACTIVE_MAX || !is_preset {
+                        cells.push(Cell { work, idle, active, offer: Offer::Closed });
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// Fixed rates are for keep-alive, at one number of active connections: the one nearest to the centre.
+    fn open_cells(&self, closed: &[Cell], offers: &[Offer]) -> Vec<Cell> {
+        let keepalive = || closed.iter().filter(|cell| cell.work == Work::Keepalive);
+        let Some(active) = keepalive().map(|cell| cell.active).min_by_key(|active| active.abs_diff(ACTIVE)) else {
+            return Vec::new();
+        };
+        let is_preset = self.rates.is_empty() && !self.is_full;
+        let fits = |cell: &&Cell| cell.active == active && (!is_preset || cell.idle == 1_000);
+        keepalive().filter(fits).flat_map(|cell| offers.iter().map(|offer| Cell { offer: *offer, ..*cell })).collect()
+    }
+}
+
+fn cross() -> Vec<Cell> {
+    let centre = Cell { work: Work::Keepalive, idle: IDLE, active: ACTIVE, offer: Offer::Closed };
+    vec![
+        Cell { active: 1, ..centre },
+        centre,
+        Cell { idle: 1_000, ..centre },
+        Cell { idle: 10_000, ..centre },
+        Cell { work: Work::Close, ..centre },
+    ]
+}
+
+/// A strategy by its name in tables and charts.
+pub fn strategy(word: &str) -> Result<Strategy, String> {
+    let strategy = Strategy::ALL.into_iter().find(|strategy| strategy.to_string() == word);
+    strategy.ok_or_else(|| "it is select, poll, epoll or epoll-edge".into())
+}
+
+/// What a cell is called in tables and charts.
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cell { work, idle, active, offer } = self;
+        write!(f, "{work}, {active} active, {} idle", super::text::thousands(*idle as u64))?;
+        match offer {
+            Offer::Closed => f.write_str(", closed loop"),
+            Offer::PerSecond(rate) => write!(f, ", open loop at {}/s", super::text::thousands(*rate as u64)),
+            Offer::Share(share) => write!(f, ", open loop at {:.0} % of the slowest", share * 100.0),
+        }
+    }
+}

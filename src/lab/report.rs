@@ -1,0 +1,156 @@
+//! The report: one file that needs nothing else, for light and dark, phone and paper.
+
+use super::canvas;
+use super::charts::{Chart, charts};
+use super::row::summaries;
+use super::run::Run;
+use super::table::{self, COLUMNS};
+use super::text::{figure, thousands};
+use super::{row::Row, story};
+use std::fmt::Write;
+
+const STYLE: &str = include_str!("report.css");
+
+const HOW: &str = "\
+<p>The server is tripoll itself, started once a strategy on the first core this process may use; the generator runs on the last. They differ in \
+the one flag that says how to wait. Each strategy has its turn in every round; figures are medians of the rounds.</p>\
+<ul><li><b>CPU per request</b> is the server's own CPU time (getrusage) over the answers it counted. How it divides into user and system is \
+sampled by the kernel, the sum is exact.</li>\
+<li><b>Closed loop</b>: the next request begins when the last was answered, as with wrk. A server that stalls is then asked less, so these \
+latencies hide stalls.</li>\
+<li><b>Open loop</b>: requests come at a fixed rate, and latency counts from when each was due.</li>\
+<li><b>passed, scanned</b>: descriptors handed to the kernel, and places looked at afterwards, for each event that was ready.</li>\
+<li><b>System calls</b> are those of the loop. Looking after the file (one fstatat a turn) comes to them.</li>\
+<li>Idle connections were answered once each and wait for nothing. Where they are opened before measuring, 64 are accepted a turn to save \
+time; in close rows it is --accept-max throughout.</li></ul>";
+
+/// The page; with `beside`, another run set against this one.
+pub fn render(run: &Run, beside: Option<&Run>) -> String {
+    let mut page = String::new();
+    let put = &mut page;
+    push(put, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
+    push(put, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+    push(put, &format!("<title>select, poll, epoll: what waiting costs</title><style>{STYLE}</style><main>"));
+    push(put, "<h1>select, poll, epoll: what waiting costs</h1>");
+    let kernel = escape(&run.machine.kernel);
+    push(put, &format!("<p class=\"soft\">{} on {kernel}, {}</p>", escape(&run.machine.processor), escape(&run.date)));
+    push(put, "<h2>In short</h2><ul>");
+    for group in summaries(&run.rows) {
+        let (cell, sentence) = (escape(&group[0].cell.to_string()), escape(&story::sentence(&group)));
+        push(put, &format!("<li><span class=\"story\">{sentence}</span> <small>{cell}</small></li>"));
+    }
+    push(put, "</ul>");
+    remarks(put, run);
+    push(put, "<h2>Charts</h2><div class=\"charts\">");
+    charts(run).iter().for_each(|chart| push(put, &figure_of(chart)));
+    push(put, "</div>");
+    if let Some(other) = beside {
+        set_beside(put, run, other);
+    }
+    push(put, "<h2>Figures</h2>");
+    tables(put, run);
+    push(put, &format!("<h2>How it was measured</h2>{HOW}"));
+    facts(put, run);
+    push(put, "</main></html>");
+    page
+}
+
+fn push(page: &mut String, line: &str) {
+    page.push_str(line);
+    page.push('\n');
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn figure_of(chart: &Chart) -> String {
+    let svg = chart.svg.replace(canvas::TEXT, "currentColor").replace(canvas::GRID, "var(--grid)");
+    let (title, caption) = (escape(chart.title), escape(&chart.caption));
+    format!("<figure><h3>{title}</h3>{svg}<figcaption>{caption}</figcaption></figure>")
+}
+
+fn remarks(page: &mut String, run: &Run) {
+    let left_out = run.left_out.iter().map(|what| ("Left out", what));
+    let all: Vec<_> = left_out.chain(run.failures.iter().map(|what| ("Failed", what))).collect();
+    for (kind, what) in all {
+        push(page, &format!("<p><b class=\"mark\">{kind}:</b> {}</p>", escape(what)));
+    }
+    if let Some(what) = table::disturbance(run) {
+        push(page, &format!("<p><b class=\"mark\">Disturbed:</b> {}</p>", escape(&what)));
+    }
+    if run.was_interrupted {
+        push(page, "<p><b class=\"mark\">Interrupted:</b> what follows was finished, the rest was not measured.</p>");
+    }
+}
+
+fn tables(page: &mut String, run: &Run) {
+    for group in summaries(&run.rows) {
+        push(page, &format!("<h3>{}</h3><div class=\"wide\"><table><tr>", escape(&table::title(&group))));
+        for column in COLUMNS.iter().chain(&["calls/req", "changes/req", ""]) {
+            push(page, &format!("<th>{}</th>", escape(column)));
+        }
+        push(page, "</tr>");
+        for summary in &group {
+            let calls: f64 = summary.median(|row| row.calls().iter().map(|(_, count)| count).sum());
+            let mut cells = table::line(summary).to_vec();
+            cells.extend([figure(calls), figure(summary.median(Row::changes))]);
+            let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+            let marks = escape(table::marks(summary).trim());
+            push(page, &format!("<tr>{cells}<td class=\"mark\">{marks}</td></tr>"));
+        }
+        push(page, "</table></div>");
+    }
+}
+
+/// What each strategy cost in both runs, where both have the setting.
+fn set_beside(page: &mut String, run: &Run, other: &Run) {
+    push(
+        page,
+        &format!(
+            "<h2>Beside another run</h2><p class=\"soft\">{}, {}</p>",
+            escape(&other.command),
+            escape(&other.date)
+        ),
+    );
+    push(
+        page,
+        "<div class=\"wide\"><table><tr><th>setting</th><th>strategy</th><th>CPU µs/req</th><th>there</th><th>ratio</th></tr>",
+    );
+    for [cell, strategy, own, there, ratio] in side_by_side(run, other) {
+        let cell = escape(&cell);
+        push(
+            page,
+            &format!("<tr><td>{cell}</td><td>{strategy}</td><td>{own}</td><td>{there}</td><td>{ratio}</td></tr>"),
+        );
+    }
+    push(page, "</table></div>");
+}
+
+/// Setting, strategy, CPU per request in the one run, in the other, and the second over the first.
+pub fn side_by_side(run: &Run, other: &Run) -> Vec<[String; 5]> {
+    let theirs = summaries(&other.rows);
+    let mut lines = Vec::new();
+    for own in summaries(&run.rows).iter().flatten() {
+        let found = theirs.iter().flatten().find(|one| one.cell == own.cell && one.strategy == own.strategy);
+        if let Some(found) = found {
+            let (here, there) = (own.median(Row::cpu), found.median(Row::cpu));
+            lines.push([own.cell.to_string(), own.strategy.into(), figure(here), figure(there), figure(there / here)]);
+        }
+    }
+    lines
+}
+
+fn facts(page: &mut String, run: &Run) {
+    push(page, "<h2>Where, and how to repeat it</h2><table class=\"facts\">");
+    let mut fact = |name: &str, value: &str| {
+        write!(page, "<tr><td>{}</td><td><code>{}</code></td></tr>", escape(name), escape(value))
+            .expect("writing to memory does not fail");
+    };
+    fact("Command", &run.command);
+    run.machine.facts().iter().for_each(|(name, value)| fact(name, value));
+    for (work, ceiling) in &run.ceilings {
+        fact(&format!("The generator's ceiling, {work}"), &format!("{} requests/s", thousands(*ceiling as u64)));
+    }
+    push(page, "</table>");
+}

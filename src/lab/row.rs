@@ -1,0 +1,220 @@
+//! One measurement: a strategy in a cell, in one round. What is written, read again and drawn.
+
+use super::figures::Figures;
+use super::generator::Measured;
+use super::plan::Cell;
+use serde::{Deserialize, Serialize};
+
+/// The share of a core from which on it counts as used up.
+const SATURATED: f64 = 0.95;
+
+/// Microseconds that the generator's own lateness may be at p99 of the open loop, or this share of the p99 that was measured.
+const LATENESS_MICROSECONDS_MAX: f64 = 100.0;
+const LATENESS_SHARE_MAX: f64 = 0.25;
+
+/// A raw measurement. Times are in microseconds, shares of one core.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    pub cell: Cell,
+    pub strategy: String,
+    pub round: usize,
+    pub seconds: f64,
+    pub requests: u64,
+    pub requests_per_second: f64,
+    /// In the open loop: what was offered.
+    pub offered_per_second: Option<f64>,
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+    pub errors: u64,
+    pub errors_connect: u64,
+    pub errors_closed: u64,
+    pub errors_answer: u64,
+    pub errors_timeout: u64,
+    /// Idle connections that the server closed meanwhile.
+    pub idle_lost: u64,
+    pub server_share: f64,
+    pub generator_share: f64,
+    /// The generator's own lateness at p99, in the open loop.
+    pub lateness_p99: f64,
+    /// For which share of the time other programs kept the server, and the generator, from their cores.
+    pub server_delayed_share: f64,
+    pub generator_delayed_share: f64,
+    pub resident_bytes: u64,
+    pub server: Figures,
+}
+
+impl Row {
+    pub fn new(cell: Cell, strategy: String, round: usize, measured: &Measured, server: Figures) -> Row {
+        let microseconds = |quantile| measured.latencies.value_at_quantile(quantile) as f64 / 1000.0;
+        let seconds = measured.elapsed.as_secs_f64();
+        let errors = measured.errors;
+        Row {
+            cell,
+            strategy,
+            round,
+            seconds,
+            requests: measured.requests,
+            requests_per_second: measured.requests as f64 / seconds,
+            offered_per_second: None,
+            p50: microseconds(0.5),
+            p99: microseconds(0.99),
+            p999: microseconds(0.999),
+            max: measured.latencies.max() as f64 / 1000.0,
+            errors: errors.total(),
+            errors_connect: errors.connect,
+            errors_closed: errors.closed,
+            errors_answer: errors.answer,
+            errors_timeout: errors.timeout,
+            idle_lost: 0,
+            server_share: (server.user_microseconds + server.system_microseconds) as f64 / 1e6 / seconds,
+            generator_share: measured.cpu.total().as_secs_f64() / seconds,
+            lateness_p99: measured.lateness.value_at_quantile(0.99) as f64 / 1000.0,
+            server_delayed_share: 0.0,
+            generator_delayed_share: measured.delayed.as_secs_f64() / seconds,
+            resident_bytes: 0,
+            server,
+        }
+    }
+
+    /// No error, and something was measured.
+    pub fn is_good(&self) -> bool {
+        self.errors == 0 && self.idle_lost == 0 && self.requests > 0
+    }
+
+    /// The generator was the bottleneck, so that this says nothing of the server's speed.
+    pub fn is_generators(&self) -> bool {
+        match self.offered_per_second {
+            None => self.generator_share >= SATURATED && self.server_share < SATURATED,
+            Some(_) => {
+                self.lateness_p99 > LATENESS_MICROSECONDS_MAX && self.lateness_p99 > self.p99 * LATENESS_SHARE_MAX
+            }
+        }
+    }
+
+    /// The share of the time that other programs took from either.
+    pub fn disturbed(&self) -> f64 {
+        self.server_delayed_share.max(self.generator_delayed_share)
+    }
+
+    fn each(&self, count: u64) -> f64 {
+        count as f64 / self.server.answers.max(1) as f64
+    }
+
+    pub fn cpu(&self) -> f64 {
+        self.user() + self.system()
+    }
+
+    pub fn user(&self) -> f64 {
+        self.each(self.server.user_microseconds)
+    }
+
+    pub fn system(&self) -> f64 {
+        self.each(self.server.system_microseconds)
+    }
+
+    pub fn waits(&self) -> f64 {
+        self.each(self.server.waits)
+    }
+
+    pub fn changes(&self) -> f64 {
+        self.each(self.server.changes)
+    }
+
+    /// Descriptors handed to the kernel for each ready event.
+    pub fn passed(&self) -> f64 {
+        self.server.passed as f64 / self.server.ready.max(1) as f64
+    }
+
+    /// Descriptors looked at for each ready event.
+    pub fn scanned(&self) -> f64 {
+        self.server.scanned as f64 / self.server.ready.max(1) as f64
+    }
+
+    /// Descriptors looked at in each wait.
+    pub fn scanned_a_wait(&self) -> f64 {
+        self.server.scanned as f64 / self.server.waits.max(1) as f64
+    }
+
+    /// System calls of the loop for each request, by name.
+    pub fn calls(&self) -> [(&'static str, f64); 7] {
+        let Figures { waits, accept, receive, send, send_file, shutdown, changes, .. } = self.server;
+        // What select and poll watch is changed in memory of ours.
+        let changes = if self.strategy.starts_with("epoll") { changes } else { 0 };
+        [
+            ("wait", self.each(waits)),
+            ("epoll_ctl", self.each(changes)),
+            ("accept", self.each(accept)),
+            ("receive", self.each(receive)),
+            ("send", self.each(send)),
+            ("send_file", self.each(send_file)),
+            ("shutdown", self.each(shutdown)),
+        ]
+    }
+}
+
+/// The middle of some values, with the least and the greatest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub greatest: f64,
+}
+
+impl Spread {
+    /// `None` of nothing.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Spread> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => (values.get(middle.checked_sub(1)?)? + values[middle]) / 2.0,
+            _ => values[middle],
+        };
+        Some(Spread { median, least: values[0], greatest: *values.last()? })
+    }
+}
+
+/// The rounds of a strategy in a cell.
+#[derive(Debug, Clone)]
+pub struct Summary<'a> {
+    pub cell: Cell,
+    pub strategy: &'a str,
+    pub rows: Vec<&'a Row>,
+}
+
+impl Summary<'_> {
+    pub fn spread(&self, value: impl Fn(&Row) -> f64) -> Spread {
+        Spread::of(self.rows.iter().map(|row| value(row))).expect("no summary without a row")
+    }
+
+    pub fn median(&self, value: impl Fn(&Row) -> f64) -> f64 {
+        self.spread(value).median
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.rows.iter().all(|row| row.is_good())
+    }
+
+    /// In more rounds than not.
+    pub fn is_generators(&self) -> bool {
+        self.rows.iter().filter(|row| row.is_generators()).count() * 2 > self.rows.len()
+    }
+}
+
+/// Cells in their order, of each the strategies in theirs.
+pub fn summaries(rows: &[Row]) -> Vec<Vec<Summary<'_>>> {
+    let mut groups: Vec<Vec<Summary<'_>>> = Vec::new();
+    for row in rows {
+        let at = groups.iter().position(|group| group[0].cell == row.cell).unwrap_or_else(|| {
+            groups.push(vec![Summary { cell: row.cell, strategy: &row.strategy, rows: Vec::new() }]);
+            groups.len() - 1
+        });
+        match groups[at].iter_mut().find(|summary| summary.strategy == row.strategy) {
+            Some(summary) => summary.rows.push(row),
+            None => groups[at].push(Summary { cell: row.cell, strategy: &row.strategy, rows: vec![row] }),
+        }
+    }
+    groups
+}

@@ -1,0 +1,85 @@
+//! What a group of rows comes to, in one sentence: computed from its figures, or it is said that they decide nothing.
+
+use super::plan::Offer;
+use super::row::{Row, Summary};
+use super::text::{figure, thousands, time};
+
+/// Ratios nearer to 1 than this are no difference: rounds on one machine vary by as much.
+const SAME: f64 = 1.15;
+
+/// The sentence.
+pub fn sentence(group: &[Summary<'_>]) -> String {
+    let sound: Vec<&Summary<'_>> = group.iter().filter(|one| one.is_good()).collect();
+    let (Some(reference), true) = (sound.iter().find(|one| one.strategy == "epoll").or(sound.first()), sound.len() > 1)
+    else {
+        return "There is nothing to compare.".into();
+    };
+    match reference.cell.offer {
+        Offer::Closed => by_cpu(reference, &sound),
+        Offer::PerSecond(_) | Offer::Share(_) => by_latency(&sound),
+    }
+}
+
+fn by_cpu(reference: &Summary<'_>, sound: &[&Summary<'_>]) -> String {
+    let dear = most(sound, Row::cpu);
+    let cheap = least(sound, Row::cpu);
+    let ratio = dear.median(Row::cpu) / cheap.median(Row::cpu);
+    let beside = match reference.cell.idle {
+        0 => "Without idle connections".to_string(),
+        idle => format!("With {} idle", thousands(idle as u64)),
+    };
+    if ratio < SAME || overlap(dear, cheap) {
+        let (low, high) = (figure(cheap.median(Row::cpu)), figure(dear.median(Row::cpu)));
+        return format!("{beside} the strategies cost the same: {low} to {high} µs of CPU a request.");
+    }
+    let times = |other: &Summary<'_>| dear.median(Row::cpu) / other.median(Row::cpu);
+    let against = if reference.strategy == dear.strategy { cheap } else { reference };
+    let verdict = format!("{}× {}'s cost per request", figure(times(against)), against.strategy);
+    match (dear.strategy.starts_with("epoll"), reference.cell.idle > 0) {
+        (false, true) => {
+            let scanned = thousands(dear.median(Row::scanned_a_wait).round() as u64);
+            let own = figure(against.median(Row::scanned_a_wait));
+            format!(
+                "{beside}, {} scans {scanned} descriptors a call where {} looks at {own}: {verdict}.",
+                dear.strategy, against.strategy
+            )
+        }
+        (true, _) if dear.median(Row::changes) > 0.5 => {
+            let changes = figure(dear.median(Row::changes));
+            format!("{beside}, {} pays for {changes} changes of interest a request: {verdict}.", dear.strategy)
+        }
+        (..) => format!("{beside}, {} comes to {verdict}.", dear.strategy),
+    }
+}
+
+fn by_latency(sound: &[&Summary<'_>]) -> String {
+    let slow = most(sound, |row| row.p99);
+    let quick = least(sound, |row| row.p99);
+    let rate = quick.rows[0].offered_per_second.map_or(0, |rate| rate as u64);
+    let (worst, best) = (slow.median(|row| row.p99), quick.median(|row| row.p99));
+    let at = format!("At {} requests/s, counted from when each was due,", thousands(rate));
+    match sound.iter().find(|one| one.is_generators()) {
+        Some(_) => format!("{at} the generator itself was late: no verdict."),
+        None if worst / best < SAME => format!("{at} 99 % are answered within {} by each.", time(worst)),
+        None => format!(
+            "{at} 99 % are answered within {} by {}, within {} by {}.",
+            time(best),
+            quick.strategy,
+            time(worst),
+            slow.strategy
+        ),
+    }
+}
+
+/// Whether a round of the dear one was as cheap as a round of the cheap one.
+fn overlap(dear: &Summary<'_>, cheap: &Summary<'_>) -> bool {
+    dear.rows.len() > 1 && dear.spread(Row::cpu).least <= cheap.spread(Row::cpu).greatest
+}
+
+fn most<'a, 'b>(of: &[&'a Summary<'b>], value: fn(&Row) -> f64) -> &'a Summary<'b> {
+    of.iter().max_by(|a, b| a.median(value).total_cmp(&b.median(value))).expect("there are two")
+}
+
+fn least<'a, 'b>(of: &[&'a Summary<'b>], value: fn(&Row) -> f64) -> &'a Summary<'b> {
+    of.iter().min_by(|a, b| a.median(value).total_cmp(&b.median(value))).expect("there are two")
+}

@@ -1,0 +1,229 @@
+//! The lab: its generator against servers whose faults are known, and the command as a person meets it.
+
+// Its own crate uses all of it; here it is looked at in parts.
+#[allow(dead_code, unused_imports)]
+#[path = "../src/lab/mod.rs"]
+mod lab;
+mod process;
+
+use lab::generator::{self, Load, Measured, Pace};
+use lab::interrupt::Interrupt;
+use process::{PATIENCE, Process, command};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tripoll::reactor::Handle;
+use tripoll::{HttpServer, Response};
+
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: lab\r\n\r\n";
+
+/// A server of one route that does as `answer` says, for the length of a test.
+struct Known {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+    address: SocketAddr,
+    answer_bytes: usize,
+}
+
+impl Known {
+    /// `answer` is told how many requests came before.
+    fn new(answer: impl Fn(u64) -> Response + Send + Sync + 'static) -> Known {
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let count = AtomicU64::new(0);
+            let server = HttpServer::without_files("127.0.0.1:0");
+            let server =
+                server.route("GET", "/x", move |_| answer(count.fetch_add(1, Ordering::Relaxed))).bind().unwrap();
+            tell.send((server.handle(), server.addresses()[0])).unwrap();
+            server.run().unwrap();
+        });
+        let (handle, address) = told.recv().unwrap();
+        let model = HttpServer::without_files("127.0.0.1:0").route("GET", "/x", |_| ok());
+        let answer_bytes = model.answer(REQUEST).unwrap().len();
+        Known { handle, thread: Some(thread), address, answer_bytes }
+    }
+
+    fn measure(&self, pace: Pace, connections: usize, closes: bool) -> Measured {
+        let SocketAddr::V4(address) = self.address else { unreachable!("it listens at 127.0.0.1") };
+        let load = Load {
+            address,
+            request: REQUEST.to_vec(),
+            requests_per_send: 1,
+            answer_bytes: self.answer_bytes,
+            connections,
+            closes,
+            pace,
+            warm_up: Duration::ZERO,
+            time: Duration::from_millis(800),
+        };
+        generator::run(&load, &Interrupt::default(), || Ok(())).unwrap()
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.handle.stop();
+        let _ = self.thread.take().expect("it runs").join();
+    }
+}
+
+fn ok() -> Response {
+    Response::text("ok\n")
+}
+
+/// Good, but for one stall of 200 ms.
+fn stalls_once() -> Known {
+    Known::new(|before| {
+        if before == 50 {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        ok()
+    })
+}
+
+#[test]
+fn the_open_loop_shows_a_stall_that_the_closed_loop_hides() {
+    // Of 0.8 s a quarter was stalled: what was due then waited, on average half as long. One connection in the closed loop asked once.
+    let open = stalls_once().measure(Pace::Open { requests_per_second: 500.0 }, 4, false);
+    assert_eq!(open.errors.total(), 0, "{:?}", open.errors);
+    let share = open.latencies.count_between(50_000_000, u64::MAX) as f64 / open.latencies.len() as f64;
+    assert!(share > 0.1, "three quarters of what was due in the stall waited 50 ms or more: {share}");
+    assert!(open.latencies.max() >= 150_000_000, "{}", open.latencies.max());
+    let closed = stalls_once().measure(Pace::Closed, 1, false);
+    assert_eq!(closed.errors.total(), 0, "{:?}", closed.errors);
+    assert_eq!(closed.latencies.count_between(190_000_000, u64::MAX), 1, "it asked once while it was stalled");
+    assert!(closed.latencies.max() >= 190_000_000);
+}
+
+#[test]
+fn every_error_is_counted_by_its_kind() {
+    let good = Known::new(|_| ok());
+    for closes in [false, true] {
+        let measured = good.measure(Pace::Closed, 4, closes);
+        assert!(measured.requests > 0 && measured.errors.total() == 0, "{:?}", measured.errors);
+    }
+    let wrong = Known::new(|before| if before % 2 == 0 { ok() } else { Response::text("a longer answer than that\n") });
+    let errors = wrong.measure(Pace::Closed, 2, false).errors;
+    assert!(errors.answer > 0 && errors.answer == errors.total(), "{errors:?}");
+    let mut gone = Known::new(|_| ok());
+    gone.address.set_port(1);
+    let measured = gone.measure(Pace::Closed, 1, false);
+    let errors = measured.errors;
+    assert!(measured.requests == 0 && errors.connect > 0 && errors.connect == errors.total(), "{errors:?}");
+}
+
+#[test]
+fn it_compares_all_four_with_good_rows() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--idle", "0,20", "--active", "2", "--rounds", "1", "--seconds", "0.05"];
+    let (code, stdout, stderr) = Process::new(command(&words, folder.path())).end();
+    let text = stdout.join("\n");
+    assert_eq!((code, stderr), (Some(0), vec![]), "{text}");
+    for strategy in ["select", "poll", "epoll", "epoll-edge"] {
+        let lines = stdout.iter().filter(|line| line.split_whitespace().next() == Some(strategy)).count();
+        assert_eq!(lines, 2, "{strategy}: {text}");
+    }
+    assert!(!text.contains("ERRORS") && text.contains("→ "), "{text}");
+}
+
+#[test]
+fn every_work_gives_good_rows_eagerly_too() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--work", "keepalive,close,large,pipelined", "--interest", "eager", "--accept-max", "4"];
+    let words = [&words[..], &["--active", "2", "--rounds", "1", "--seconds", "0.05", "--rate", "200"]].concat();
+    let (code, stdout, _) = Process::new(command(&words, folder.path())).end();
+    assert_eq!(code, Some(0), "{}", stdout.join("\n"));
+    // The textbook's changes: for room, and for input again.
+    let keepalive = stdout.iter().skip_while(|line| !line.starts_with("keepalive"));
+    let changes = keepalive.into_iter().find_map(|line| line.trim().strip_prefix("epoll: ")?.split("changes ").nth(1));
+    assert!(changes.is_some_and(|changes| changes.parse::<f64>().unwrap() > 1.5), "{changes:?}");
+}
+
+#[test]
+fn table_csv_and_json_say_the_same_and_can_be_drawn_again() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--idle", "0,10", "--active", "2", "--rounds", "2", "--seconds", "0.05", "--out", "run"];
+    let (code, table, stderr) = Process::new(command(&words, folder.path())).end();
+    assert_eq!((code, stderr), (Some(0), vec![]), "{}", table.join("\n"));
+    let run = lab::files::read(&folder.path().join("run")).unwrap();
+    assert_eq!(run.rows.len(), 2 * 4 * 2);
+    let csv = std::fs::read_to_string(folder.path().join("run/rounds.csv")).unwrap();
+    assert_eq!(csv, lab::files::csv(&run.rows));
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let of = |line: &[&str], name: &str| line[names.iter().position(|found| *found == name).unwrap()].to_string();
+    for (line, row) in lines.zip(&run.rows) {
+        assert_eq!(of(&line, "strategy"), row.strategy);
+        assert_eq!(of(&line, "requests"), row.requests.to_string());
+        assert_eq!(of(&line, "cpu_us_per_request"), format!("{:.4}", row.cpu()));
+    }
+    for name in ["cpu-over-idle.svg", "one-wait.svg", "calls.svg", "cliff.svg", "spread.svg", "report.html"] {
+        assert!(folder.path().join("run").join(name).exists(), "{name}");
+    }
+    let report = || std::fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    let before = report();
+    let again = ["compare", "--from", "run", "--out", "run"];
+    assert_eq!(Process::new(command(&again, folder.path())).end(), (Some(0), table, vec![]));
+    assert_eq!(report(), before);
+    let (code, both, _) = Process::new(command(&["compare", "--from", "run,run"], folder.path())).end();
+    assert_eq!((code, both.iter().filter(|line| line.contains("  1.00  keepalive")).count()), (Some(0), 8));
+    let (code, _, stderr) = Process::new(command(&["compare", "--from", "nothing"], folder.path())).end();
+    assert!(code == Some(1) && stderr[0].starts_with("error: cannot read nothing/run.json: "), "{stderr:?}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let folder = TempDir::new().unwrap();
+    for words in [
+        &["compare", "--idle", "x"][..],
+        &["compare", "--backends", "kqueue"],
+        &["compare", "--work", "sleep"],
+        &["compare", "--rounds", "0"],
+        &["compare", "--seconds", "0"],
+        &["compare", "--interest", "never"],
+        &["compare", "--nonsense"],
+        &["compare", "folder"],
+    ] {
+        let (code, stdout, stderr) = Process::new(command(words, folder.path())).end();
+        assert_eq!((code, stdout.len()), (Some(2), 0), "{words:?}: {stderr:?}");
+    }
+}
+
+#[test]
+fn a_folder_called_compare_is_a_path() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("compare")).unwrap();
+    let (_process, line, _) = Process::serving(command(&["-p", "0", "./compare"], folder.path()));
+    assert!(line.contains("serving ./compare at"), "{line}");
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_was_finished() {
+    // How long a row takes depends on what else the machine does: until one is finished, it is given twice the time.
+    for seconds in [1, 2, 4, 8, 16, 32] {
+        let folder = TempDir::new().unwrap();
+        let mut run = command(&["compare", "--rounds", "2", "--seconds", "0.1", "--backends", "epoll"], folder.path());
+        // What is served while measuring is made in the folder for temporary files.
+        run.args(["--idle", "0,1", "--rate", "100"]).env("TMPDIR", folder.path());
+        run.args(["--full"]); // Minutes, if nobody interrupts it.
+        let process = Process::new(run);
+        let give_up = Instant::now() + PATIENCE;
+        while std::fs::read_dir(folder.path()).unwrap().next().is_none() {
+            assert!(Instant::now() < give_up, "it does not begin");
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_secs(seconds));
+        process.signal("INT");
+        let (code, stdout, stderr) = process.end();
+        assert_eq!((code, stderr), (Some(130), vec![]));
+        let text = stdout.join("\n");
+        assert!(text.contains("Interrupted:"), "{text}");
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "it leaves nothing behind");
+        if text.contains("keepalive, 1 active, 0 idle") {
+            return;
+        }
+    }
+    panic!("no row was ever finished");
+}

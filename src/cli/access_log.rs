@@ -118,11 +118,7 @@ fn write_short(coloured: bool, time: &str, answered: &Answered<'_>, line: &mut V
         line.extend(part.as_bytes());
     }
     match answered.request {
-        Some(request) => {
-            write_cut(line, request.method().as_str().as_bytes(), METHOD_BYTES_MAX);
-            line.push(b' ');
-            write_target(line, request);
-        }
+        Some(request) => write_request(line, request),
         None => line.extend(b"(no request)"),
     }
     line.extend([" ", dim].concat().as_bytes());
@@ -140,9 +136,7 @@ fn write_common(time: &str, answered: &Answered<'_>, line: &mut Vec<u8>) {
     }
     match answered.request {
         Some(request) => {
-            write_cut(line, request.method().as_str().as_bytes(), METHOD_BYTES_MAX);
-            line.push(b' ');
-            write_target(line, request);
+            write_request(line, request);
             line.push(b' ');
             line.extend(version(request).as_bytes());
         }
@@ -197,7 +191,10 @@ fn target(request: &Request<'_>) -> Vec<u8> {
     }
 }
 
-fn write_target(line: &mut Vec<u8>, request: &Request<'_>) {
+/// Method and target.
+fn write_request(line: &mut Vec<u8>, request: &Request<'_>) {
+    write_cut(line, request.method().as_str().as_bytes(), METHOD_BYTES_MAX);
+    line.push(b' ');
     match request.query() {
         None => write_cut(line, request.path().as_bytes(), TARGET_BYTES_MAX),
         Some(_) => write_cut(line, &target(request), TARGET_BYTES_MAX),

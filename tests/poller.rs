@@ -986,3 +986,20 @@ fn epoll_edge_changes_nothing_with_interest() {
     }
     assert_eq!(rig.poller.counters().changes, 1);
 }
+
+#[test]
+fn eagerly_every_change_of_mind_reaches_the_kernel() {
+    for (is_eager, changes) in [(false, 1), (true, 3)] {
+        let mut poller = Strategy::Epoll { trigger: Trigger::Level }.open().unwrap();
+        if is_eager {
+            poller.narrow_eagerly();
+        }
+        let (ours, _peer) = UnixStream::pair().unwrap();
+        let token = Token { index: 1, generation: 1 };
+        poller.add(ours.as_fd(), token, Interest::BOTH).unwrap();
+        poller.modify(ours.as_fd(), token, Interest::READ).unwrap();
+        poller.modify(ours.as_fd(), token, Interest::BOTH).unwrap();
+        assert_eq!(poller.counters().changes, changes, "eager: {is_eager}");
+        poller.remove(ours.as_fd()).unwrap();
+    }
+}

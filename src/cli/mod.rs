@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "lab")]
     match (options.command.take(), options.lab_hold) {
         (Some(options::Command::Compare(options)), _) => return compare::compare(options),
-        (None, Some(order)) => return code(crate::lab::hold(order).map_err(|error| error.to_string())),
+        (None, Some(order)) => return code(crate::lab::hold::hold(order).map_err(|error| error.to_string())),
         (None, None) => {}
     }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {

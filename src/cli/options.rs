@@ -223,7 +223,7 @@ pub struct Options {
     /// For the lab: hold idle connections instead of serving.
     #[cfg(feature = "lab")]
     #[arg(long, hide = true)]
-    pub lab_hold: Option<crate::lab::Order>,
+    pub lab_hold: Option<crate::lab::hold::Order>,
 }
 
 /// What the command does beside serving.

@@ -118,6 +118,14 @@ fn rate(summary: &Summary<'_>) -> f64 {
     summary.rows[0].offered_per_second.unwrap_or(0.0)
 }
 
+/// What is to be said where the figures are not the server's alone.
+fn caveat(groups: &[&Group<'_>]) -> &'static str {
+    match groups.iter().any(|group| group.iter().any(Summary::is_generators)) {
+        true => " Requests were sent late at times: then these are the machine's latencies more than the strategies'.",
+        false => "",
+    }
+}
+
 fn percentiles(groups: &[Group<'_>]) -> Option<Chart> {
     const PERCENTILES: [(&str, Value); 4] =
         [("p50", |row| row.p50), ("p99", |row| row.p99), ("p99.9", |row| row.p999), ("max", |row| row.max)];
@@ -138,9 +146,10 @@ fn percentiles(groups: &[Group<'_>]) -> Option<Chart> {
         title: "How long a request takes at a fixed rate",
         caption: format!(
             "{} requests a second, whoever answers them, beside {} idle connections. Latency counts from when a request was due, so that \
-             a server which stalls can't hide it.",
+             a server which stalls can't hide it.{}",
             thousands(rate as u64),
-            thousands(cell.idle as u64)
+            thousands(cell.idle as u64),
+            caveat(&[group])
         ),
         svg: Canvas { x_scale: Scale::Words(ticks), ..canvas }.lines(&lines),
     })
@@ -155,7 +164,8 @@ fn latency_over_load(groups: &[Group<'_>]) -> Option<Chart> {
         name: "latency-over-load",
         title: "Latency over load",
         caption: format!(
-            "99 % are answered within this, beside {idle} idle connections. Where a line turns up its strategy can do no more."
+            "99 % are answered within this, beside {idle} idle connections. Where a line turns up its strategy can do no more.{}",
+            caveat(setting)
         ),
         svg: canvas.lines(&lines(setting, rate, |row| row.p99)),
     })

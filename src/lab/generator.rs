@@ -110,7 +110,10 @@ pub fn run(load: &Load, interrupt: &Interrupt, begin: impl FnOnce() -> io::Resul
     let mut generator = Generator::new(load)?;
     let start = Instant::now();
     for index in 0..load.connections {
-        generator.connect(index, start);
+        match load.closes {
+            true => generator.connect(index, start),
+            false => generator.ask(index, start), // Open before it counts, in the open loop too.
+        }
     }
     let mut was_interrupted = generator.turn_until(start + load.warm_up, interrupt)?;
     begin()?;

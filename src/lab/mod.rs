@@ -19,7 +19,7 @@ mod connection;
 mod figures;
 pub mod files;
 pub mod generator;
-mod hold;
+pub mod hold;
 pub mod interrupt;
 mod machine;
 pub mod plan;
@@ -34,7 +34,6 @@ mod text;
 mod wait_cost;
 
 pub use figures::tell_on_stdin;
-pub use hold::{Order, hold};
 
 use interrupt::Interrupt;
 use plan::Options;

@@ -35,9 +35,17 @@ pub fn render(run: &Run, beside: Option<&Run>) -> String {
     let kernel = escape(&run.machine.kernel);
     push(put, &format!("<p class=\"soft\">{} on {kernel}, {}</p>", escape(&run.machine.processor), escape(&run.date)));
     push(put, "<h2>In short</h2><ul>");
-    for group in summaries(&run.rows) {
-        let (cell, sentence) = (escape(&group[0].cell.to_string()), escape(&story::sentence(&group)));
+    let groups = summaries(&run.rows);
+    let stories = groups.iter().map(|group| (group[0].cell.to_string(), story::sentence(group)));
+    let (undecided, decided): (Vec<_>, Vec<_>) =
+        stories.partition(|(_, sentence)| sentence.ends_with(story::NO_VERDICT));
+    for (cell, sentence) in &decided {
+        let (cell, sentence) = (escape(cell), escape(sentence));
         push(put, &format!("<li><span class=\"story\">{sentence}</span> <small>{cell}</small></li>"));
+    }
+    if !undecided.is_empty() {
+        let count = undecided.len();
+        push(put, &format!("<li class=\"soft\">{count} more settings give no verdict: requests were sent late.</li>"));
     }
     push(put, "</ul>");
     remarks(put, run);

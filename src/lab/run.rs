@@ -15,7 +15,7 @@ use super::wait_cost::{self, WaitCost};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tripoll::poller::Strategy;
 use tripoll::sys;
 
@@ -230,7 +230,9 @@ impl Lab<'_> {
         load.answer_bytes = site::answer_bytes(load.address, &load.request, load.requests_per_send)?;
         self.find_ceiling(cell.work, load)?;
         let mut before = None;
+        let mut begun = Instant::now();
         let measured = generator::run(load, self.interrupt, || {
+            begun = Instant::now();
             before = Some((bench.child.figures()?, bench.child.delayed()));
             Ok(())
         })?;
@@ -242,7 +244,10 @@ impl Lab<'_> {
         let delayed = bench.child.delayed().saturating_sub(delayed_before);
         let figures = bench.child.figures()?.since(figures_before);
         let mut row = Row::new(cell, bench.strategy.to_string(), round, &measured, figures);
-        row.server_delayed_share = delayed.as_secs_f64() / row.seconds;
+        // The open loop waits for what it is owed: the server worked longer than requests were sent.
+        let worked = begun.elapsed().as_secs_f64();
+        row.server_share *= row.seconds / worked;
+        row.server_delayed_share = delayed.as_secs_f64() / worked;
         row.resident_bytes = bench.child.resident_bytes();
         if let Some(held) = &mut bench.held {
             row.idle_lost = held.lost()? as u64;

@@ -7,6 +7,12 @@ use super::text::{figure, thousands, time};
 /// Ratios nearer to 1 than this are no difference: rounds on one machine vary by as much.
 const SAME: f64 = 1.15;
 
+/// How a sentence ends that decides nothing.
+pub const NO_VERDICT: &str = "no verdict.";
+
+/// From here on it matters that other programs ran too.
+pub const DISTURBED_PERCENT: f64 = 5.0;
+
 /// The sentence.
 pub fn sentence(group: &[Summary<'_>]) -> String {
     let sound: Vec<&Summary<'_>> = group.iter().filter(|one| one.is_good()).collect();
@@ -28,9 +34,12 @@ fn by_cpu(reference: &Summary<'_>, sound: &[&Summary<'_>]) -> String {
         0 => "Without idle connections".to_string(),
         idle => format!("With {} idle", thousands(idle as u64)),
     };
-    if ratio < SAME || overlap(dear, cheap) {
-        let (low, high) = (figure(cheap.median(Row::cpu)), figure(dear.median(Row::cpu)));
+    let (low, high) = (figure(cheap.median(Row::cpu)), figure(dear.median(Row::cpu)));
+    if ratio < SAME {
         return format!("{beside} the strategies cost the same: {low} to {high} µs of CPU a request.");
+    }
+    if overlap(dear, cheap) {
+        return format!("{beside} rounds differ as much as strategies do: {low} to {high} µs of CPU a request.");
     }
     let times = |other: &Summary<'_>| dear.median(Row::cpu) / other.median(Row::cpu);
     let against = if reference.strategy == dear.strategy { cheap } else { reference };
@@ -58,8 +67,19 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
     let rate = quick.rows[0].offered_per_second.map_or(0, |rate| rate as u64);
     let (worst, best) = (slow.median(|row| row.p99), quick.median(|row| row.p99));
     let at = format!("At {} requests/s, counted from when each was due,", thousands(rate));
+    let disturbed = sound.iter().map(|one| one.median(Row::disturbed)).fold(0.0, f64::max) * 100.0;
+    let is_noise = slow.rows.len() > 1 && slow.spread(|row| row.p99).least <= quick.spread(|row| row.p99).greatest;
     match sound.iter().find(|one| one.is_generators()) {
-        Some(_) => format!("{at} the generator itself was late: no verdict."),
+        Some(_) if disturbed >= DISTURBED_PERCENT => {
+            format!(
+                "{at} requests were sent late, as other programs took {disturbed:.0} % of the time of these cores: {NO_VERDICT}"
+            )
+        }
+        Some(_) => format!("{at} the generator itself was late: {NO_VERDICT}"),
+        None if is_noise => {
+            let (best, worst) = (time(best), time(worst));
+            format!("{at} 99 % are answered within {best} to {worst}, and rounds differ as much as strategies do.")
+        }
         None if worst / best < SAME => format!("{at} 99 % are answered within {} by each.", time(worst)),
         None => format!(
             "{at} 99 % are answered within {} by {}, within {} by {}.",

@@ -23,9 +23,6 @@ pub const COLUMNS: [&str; 12] = [
     "RSS",
 ];
 
-/// Less is the kernel's own business.
-const DISTURBED_PERCENT: f64 = 5.0;
-
 /// All of it, as text.
 pub fn render(run: &Run) -> String {
     let mut text = String::new();
@@ -66,7 +63,7 @@ pub fn render(run: &Run) -> String {
 /// What is to be said where other programs took part of the time: latencies and requests/s are then theirs too.
 pub fn disturbance(run: &Run) -> Option<String> {
     let share = Spread::of(run.rows.iter().map(Row::disturbed)).map(|spread| spread.median * 100.0);
-    let share = share.filter(|share| *share >= DISTURBED_PERCENT)?;
+    let share = share.filter(|share| *share >= story::DISTURBED_PERCENT)?;
     Some(format!(
         "Other programs took {share:.0} % of the time of these cores (median): requests/s and latencies are theirs too, CPU per request \
          less so. Measure again when the machine is quiet."
@@ -147,6 +144,7 @@ pub fn marks(summary: &Summary<'_>) -> String {
         ("wrong answer", total(|row| row.errors_answer)),
         ("no answer", total(|row| row.errors_timeout)),
         ("idle lost", total(|row| row.idle_lost)),
+        ("rounds without any answer", total(|row| u64::from(row.requests == 0))),
     ];
     for (kind, count) in kinds {
         match count {
@@ -154,7 +152,10 @@ pub fn marks(summary: &Summary<'_>) -> String {
             _ => marks += &format!("  ERRORS: {kind} {}", thousands(count)),
         }
     }
-    if summary.is_generators() {
+    if summary.is_generators() && summary.rows.iter().any(|row| row.offered_per_second.is_some()) {
+        let late = time(summary.median(|row| row.lateness_p99));
+        marks += &format!("  * 1 % were sent {late} late or more, which is not the server's doing: no verdict");
+    } else if summary.is_generators() {
         let share = summary.median(|row| row.generator_share) * 100.0;
         marks += &format!("  * the generator was the bottleneck ({share:.0} % of its core): no verdict");
     }

@@ -3,6 +3,7 @@
 use super::{Reactor, Shutdown, Source};
 use crate::protocol::Cue;
 use crate::sys::Kernel;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Connections that are taken from a backlog at most: past it those that come are as fast as the loop.
@@ -47,7 +48,10 @@ impl<K: Kernel> Reactor<K> {
             let mut listeners: Vec<_> = self.slots.tokens().collect();
             listeners.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
             for token in listeners {
-                // Who waits in the backlog would be reset, and may have sent a request already.
+                // Who waits in the backlog would be reset, and may have sent a request already; so would who came after the last was taken.
+                if let Some(Source::Listener(listener)) = self.slots.get_mut(token) {
+                    self.kernel.bar_entry(listener.socket.as_fd());
+                }
                 let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
                 self.close(token);
             }

@@ -3,10 +3,14 @@
 use super::{Reactor, Shutdown, Source};
 use crate::protocol::Cue;
 use crate::sys::Kernel;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Connections that are taken from a backlog at most: past it those that come are as fast as the loop.
 const BACKLOG_MAX: usize = 4096;
+
+/// What another processor may need to put who was let in before the door was barred into the backlog; it takes microseconds.
+const HANDSHAKE: Duration = Duration::from_millis(1);
 
 /// A time that no loop lives to see, for durations past what a clock can tell.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -46,8 +50,16 @@ impl<K: Kernel> Reactor<K> {
         if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
             let mut listeners: Vec<_> = self.slots.tokens().collect();
             listeners.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
+            for token in &listeners {
+                if let Some(Source::Listener(listener)) = self.slots.get_mut(*token) {
+                    self.kernel.bar_entry(listener.socket.as_fd());
+                }
+            }
+            if !listeners.is_empty() {
+                std::thread::sleep(HANDSHAKE);
+            }
             for token in listeners {
-                // Who waits in the backlog would be reset, and may have sent a request already.
+                // Who waits in the backlog would be reset, and may have sent a request already; so would who came after the last was taken.
                 let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
                 self.close(token);
             }

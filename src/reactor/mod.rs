@@ -371,7 +371,11 @@ impl<K: Kernel> Reactor<K> {
                     let now = self.now.monotonic;
                     sending.pace.look(self.kernel.unacknowledged(socket.as_fd()), now);
                     match sending.pace.ends_at(&self.limits) {
-                        Some(at) if at <= now => self.close(token),
+                        Some(at) if at <= now => {
+                            // Else the kernel would keep megabytes for it for minutes, in its own hope.
+                            self.kernel.reset_on_close(socket.as_fd());
+                            self.close(token);
+                        }
                         Some(at) => self.timers.set(slot, Deadline::At(at), now),
                         None => {}
                     }

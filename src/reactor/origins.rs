@@ -48,6 +48,9 @@ impl Origins {
 
     /// The connection of `slot` is over, if it was counted.
     pub(super) fn leave(&mut self, slot: u32) {
+        if self.of_slots.is_empty() {
+            return; // Mostly nobody is counted, and a hash is not for nothing.
+        }
         let Some(origin) = self.of_slots.remove(&slot) else { return };
         let open = self.open.get_mut(&origin).expect("who entered is counted");
         *open -= 1;

@@ -21,6 +21,14 @@ pub trait Kernel {
     fn send_file(&mut self, socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize>;
     /// shutdown(2) of the sending direction.
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()>;
+    /// Nobody new gets into the queue of `listener`, which so can be emptied before it is closed. Where that can't be, nothing happens.
+    fn bar_entry(&mut self, listener: BorrowedFd<'_>) {
+        let _ = listener;
+    }
+    /// Closing `socket` will throw away what was sent and not taken, and tell the peer by a reset.
+    fn reset_on_close(&mut self, socket: BorrowedFd<'_>) {
+        let _ = socket;
+    }
     /// Bytes that were sent and that the peer has not acknowledged (`SIOCOUTQ`, tcp(7)); `None` where that is not known.
     fn unacknowledged(&mut self, socket: BorrowedFd<'_>) -> Option<u64>;
     /// The clock that only goes forward, for deadlines.
@@ -72,6 +80,14 @@ impl Kernel for Linux {
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.calls.shutdown += 1;
         net::shutdown_write(socket)
+    }
+
+    fn bar_entry(&mut self, listener: BorrowedFd<'_>) {
+        let _ = net::bar_entry(listener); // A listener without it loses who comes between the last accept and the close.
+    }
+
+    fn reset_on_close(&mut self, socket: BorrowedFd<'_>) {
+        let _ = net::abort_on_close(socket); // It is closed all the same.
     }
 
     fn unacknowledged(&mut self, socket: BorrowedFd<'_>) -> Option<u64> {

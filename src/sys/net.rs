@@ -92,7 +92,7 @@ pub fn set_buffers(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes)
 }
 
-/// Makes the next close(2) of the socket a reset (`SO_LINGER` of 0 s), for tests that play a rude peer.
+/// Makes the next close(2) of the socket a reset (`SO_LINGER` of 0 s): what waits in the kernel is thrown away.
 pub fn abort_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let length = size_of::<libc::linger>() as libc::socklen_t;
@@ -103,6 +103,25 @@ pub fn abort_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
             libc::SOL_SOCKET,
             libc::SO_LINGER,
             std::ptr::from_ref(&linger).cast(),
+            length,
+        )
+    };
+    cvt(result).map(drop)
+}
+
+/// Drops every packet that would begin a connection with `listener`, by a filter of one instruction (`SO_ATTACH_FILTER`, socket(7)): who
+/// tries is not reset, but tries again.
+pub fn bar_entry(listener: BorrowedFd<'_>) -> io::Result<()> {
+    let mut take_none = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &mut take_none };
+    let length = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: `program` is readable for `length` bytes and its one instruction too; both outlive the call, and the kernel copies them.
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            std::ptr::from_ref(&program).cast(),
             length,
         )
     };

@@ -182,6 +182,8 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn help_mentions_every_flag_and_version_is_a_line() {
     let folder = folder();
+    let (_, short, _) = Process::new(command(&["-h"], folder.path())).end();
+    assert!(short.len() <= 50, "-h is one screen: {} lines", short.len());
     for flag in ["--help", "-h"] {
         let (code, stdout, stderr) = Process::new(command(&[flag], folder.path())).end();
         let help = stdout.join("\n");

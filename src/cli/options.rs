@@ -35,7 +35,7 @@ Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 
 
 /// Serves a folder over HTTP/1.1 on one thread, waiting by select, poll or epoll.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "--help says more, with examples.", after_long_help = EXAMPLES)]
+#[command(version, after_help = "--help has more options, says more of each, and has examples.", after_long_help = EXAMPLES)]
 #[command(max_term_width = 100, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Options {
     /// What else it can do than serve.
@@ -80,14 +80,14 @@ pub struct Options {
     /// Connections accepted in one turn of the loop
     ///
     /// More let a crowd in sooner, and those who are served wait longer. The call that finds nobody costs more than a wait.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(help_heading = "Waiting", env = "TRIPOLL_ACCEPT_MAX", hide_env = true)]
     pub accept_max: u32,
 
     /// When it changes what it watches: eager or lazy
     ///
     /// eager: at every change of mind, as textbooks do: for room before each answer, for input after it. lazy: when it must.
-    #[arg(long, value_name = "eager|lazy", default_value = "lazy", help_heading = "Waiting")]
+    #[arg(long, hide_short_help = true, value_name = "eager|lazy", default_value = "lazy", help_heading = "Waiting")]
     #[arg(env = "TRIPOLL_INTEREST", hide_env = true)]
     pub interest: Updates,
 
@@ -104,9 +104,9 @@ pub struct Options {
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
     pub hidden: bool,
 
-    /// Memory for files that were asked for lately; 0 keeps none
+    /// Memory for files that were asked for lately
     ///
-    /// Each is compared with the file system once a turn of the loop, so what is sent is never older than that.
+    /// 0 keeps none. Each is compared with the file system once a turn of the loop, so what is sent is never older than that.
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
     #[arg(env = "TRIPOLL_CACHE_MAX", hide_env = true)]
     pub cache_max: u64,
@@ -148,7 +148,7 @@ pub struct Options {
     /// A line a turn of the loop on stderr, to watch a strategy work
     ///
     /// Turn, descriptors passed to the kernel, places scanned, events ready, microseconds blocked and dispatching, changes of interest.
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_TRACE_LOOP", hide_env = true)]
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_TRACE_LOOP", hide_env = true)]
     pub trace_loop: bool,
 
     /// Open the browser as soon as it listens
@@ -178,12 +178,12 @@ pub struct Options {
     pub idle_timeout: Duration,
 
     /// Without a byte of content of a body that is expected
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
+    #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_BODY_TIMEOUT", hide_env = true)]
     pub body_timeout: Duration,
 
     /// Without the peer taking a byte of what waits for it
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
+    #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_SEND_TIMEOUT", hide_env = true)]
     pub send_timeout: Duration,
 
@@ -191,7 +191,7 @@ pub struct Options {
     ///
     /// Asked for once 20 s have passed since the body was expected, or since the peer did not take an answer at once. What frames
     /// chunks counts for nothing. A body that is slower is answered 408, a slower reader is cut off.
-    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Limits")]
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 500, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_MIN_RATE", hide_env = true)]
     pub min_rate: u64,
 
@@ -206,7 +206,7 @@ pub struct Options {
     ///
     /// Past it its newest is told 503. IPv6 addresses count as one where their first 64 bits are the same. Behind a proxy all clients
     /// have the proxy's address.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     #[arg(env = "TRIPOLL_PER_ADDRESS_MAX", hide_env = true)]
     pub per_address_max: Option<u32>,
 

@@ -7,6 +7,8 @@
 //!
 //! The server is run twice for each kind of request, and what the longer run had more is divided by what it was asked more.
 
+mod browser;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -19,16 +21,10 @@ const REQUESTS: [u64; 2] = [1_000, 5_000];
 /// valgrind takes its time.
 const START: Duration = Duration::from_secs(30);
 
-const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n\
-    Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nSec-Fetch-User: ?1\r\n\
-    Priority: u=0, i\r\n";
-
 /// A kind of request: its name, its target, fields, and how many go at once.
 const KINDS: [(&str, &str, &str, u64); 5] = [
     ("1 KiB file", "/1k.txt", "", 1),
-    ("1 KiB file, browser", "/1k.txt", BROWSER, 1),
+    ("1 KiB file, browser", "/1k.txt", browser::FIELDS, 1),
     ("13 B file, 16 pipelined", "/hello.txt", "", 16),
     ("1 MiB file", "/1m.bin", "", 1),
     ("/hello/{name}", "/hello/world", "", 1),

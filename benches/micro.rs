@@ -4,6 +4,8 @@
 //! `cargo bench --bench micro`; `cargo bench --bench micro -- wait` for one group. Beside the waits stands the kernel's own cost: the
 //! same calls in C, over the same kind of descriptors.
 
+mod browser;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::io::Write;
@@ -22,19 +24,9 @@ use tripoll::router::Router;
 
 const WRK: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 
-const BROWSER: &[u8] = b"GET /1k.txt HTTP/1.1\r\n\
-    Host: 127.0.0.1:8000\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-    Accept-Language: en-US,en;q=0.5\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    Connection: keep-alive\r\n\
-    Upgrade-Insecure-Requests: 1\r\n\
-    Sec-Fetch-Dest: document\r\n\
-    Sec-Fetch-Mode: navigate\r\n\
-    Sec-Fetch-Site: none\r\n\
-    Sec-Fetch-User: ?1\r\n\
-    Priority: u=0, i\r\n\r\n";
+fn browser_request() -> Vec<u8> {
+    format!("GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n{}\r\n", browser::FIELDS).into_bytes()
+}
 
 struct Hello;
 
@@ -47,11 +39,11 @@ impl Service for Hello {
 fn head(c: &mut Criterion) {
     let limits = Limits::default();
     let mut group = c.benchmark_group("head");
-    for (name, wire) in [("wrk", WRK), ("browser", BROWSER)] {
+    for (name, wire) in [("wrk", WRK.to_vec()), ("browser", browser_request())] {
         group.throughput(Throughput::Bytes(wire.len() as u64));
         group.bench_function(name, |b| {
             b.iter(|| {
-                let end = find_end(black_box(wire), &mut 0, &limits).unwrap().unwrap();
+                let end = find_end(black_box(wire.as_slice()), &mut 0, &limits).unwrap().unwrap();
                 let mut storage = Storage::new();
                 assert!(parse_head(&wire[..end], &mut storage).unwrap().keep_alive);
             });
@@ -74,10 +66,10 @@ fn link_feed(c: &mut Criterion) {
     let mut group = c.benchmark_group("link_feed");
     for (name, service, wire) in [
         ("one request", &hello, WRK.to_vec()),
-        ("browser", &hello, BROWSER.to_vec()),
+        ("browser", &hello, browser_request()),
         ("16 pipelined", &hello, WRK.repeat(16)),
         ("kept file", &files, WRK.to_vec()),
-        ("kept file, browser", &files, BROWSER.to_vec()),
+        ("kept file, browser", &files, browser_request()),
         ("route", &router, b"GET /hello/world HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n".to_vec()),
     ] {
         let listener = Listener::new(service.clone(), Limits::default());

@@ -6,6 +6,7 @@
 //! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,idle] [--rounds 5] [--seconds 2] [--only epoll,nginx]
 //! ```
 
+mod browser;
 #[path = "peers/limit.rs"]
 mod limit;
 
@@ -18,20 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A browser's request head, less the line and Host.
-const BROWSER: [&str; 11] = [
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    "Accept-Language: en-US,en;q=0.5",
-    "Accept-Encoding: gzip, deflate, br, zstd",
-    "Connection: keep-alive",
-    "Upgrade-Insecure-Requests: 1",
-    "Sec-Fetch-Dest: document",
-    "Sec-Fetch-Mode: navigate",
-    "Sec-Fetch-Site: none",
-    "Sec-Fetch-User: ?1",
-    "Priority: u=0, i",
-];
+const CLOSE: &str = "Connection: close\r\n";
 
 /// Sixteen requests at a time, for wrk.
 const PIPELINE: &str = "init = function(args) local r = {} for i = 1, 16 do r[i] = wrk.format(nil, wrk.path) end \
@@ -49,19 +37,20 @@ struct Work {
     /// Bytes of the answer's body, for the program that parses nothing.
     body_bytes: usize,
     connections: usize,
-    fields: &'static [&'static str],
+    /// Fields beside Host, each with its CRLF.
+    fields: &'static str,
     is_pipelined: bool,
 }
 
 const KEEP: Work =
-    Work { name: "keep", path: "/1k.txt", body_bytes: 1024, connections: 64, fields: &[], is_pipelined: false };
+    Work { name: "keep", path: "/1k.txt", body_bytes: 1024, connections: 64, fields: "", is_pipelined: false };
 
 const WORKS: [Work; 7] = [
     KEEP,
-    Work { name: "browser", fields: &BROWSER, ..KEEP },
+    Work { name: "browser", fields: browser::FIELDS, ..KEEP },
     Work { name: "route", path: "/hello/bob", body_bytes: 12, ..KEEP },
     Work { name: "pipe", path: "/hello.txt", body_bytes: 13, is_pipelined: true, ..KEEP },
-    Work { name: "close", fields: &["Connection: close"], ..KEEP },
+    Work { name: "close", fields: CLOSE, ..KEEP },
     Work { name: "100k", path: "/100k.bin", body_bytes: 100 << 10, connections: 32, ..KEEP },
     Work { name: "1m", path: "/1m.bin", body_bytes: 1 << 20, connections: 16, ..KEEP },
 ];
@@ -211,7 +200,7 @@ impl Running {
             fs::write(&own, text).expect("a file");
             *words.last_mut().expect("there is one") = own;
         }
-        if work.fields.contains(&"Connection: close") && server.name == "limit" {
+        if work.fields == CLOSE && server.name == "limit" {
             words.push("close".into());
         }
         let mut command = Command::new("taskset");
@@ -264,7 +253,7 @@ struct Sample {
 fn load(running: &Running, work: &Work, seconds: usize, lua: &Path) -> Sample {
     let mut command = Command::new("taskset");
     command.args(["-c", "1", "wrk", "-t1", "--latency", &format!("-c{}", work.connections), &format!("-d{seconds}s")]);
-    for field in work.fields {
+    for field in work.fields.lines() {
         command.args(["-H", field]);
     }
     if work.is_pipelined {

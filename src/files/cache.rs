@@ -151,8 +151,8 @@ impl Cache {
         if kept.entries.peek(path).is_none_or(|entry| entry.state != state) {
             kept.remove(path);
             // Compared at once: it may have been opened through a link.
-            let way = root.way_to(&at.path).and_then(|way| root.state_of(&way, &at.path).map(|now| (way, now)));
-            let Some((way, _)) = way.ok().filter(|(_, now)| *now == state) else { return };
+            let leads_here = |way: &Way| root.state_of(way, &at.path).is_ok_and(|found| found == state);
+            let Some(way) = root.way_to(&at.path).ok().filter(leads_here) else { return };
             let forms = std::array::from_fn(|_| Form::Unknown);
             let bytes = ENTRY_BYTES + 2 * path.len() as u64;
             kept.entries.put(path.into(), Entry { bytes, at: at.clone(), way, state, compared: now, forms });

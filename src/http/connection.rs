@@ -18,13 +18,13 @@ use super::response::Exchange;
 use super::{
     Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, StatusCode, Version,
 };
-use crate::protocol::{Accept, Context, Cue, Deadline, MinRate, Now, Outbox, Protocol};
+use crate::protocol::{Accept, Context, Cue, Deadline, Now, Outbox, Protocol};
 use std::cell::RefCell;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// Empty lines before a request that are read over (RFC 9112 §2.2 asks for at least one): some clients end a body with one too many.
 const EMPTY_LINES_MAX: u8 = 8;
@@ -157,6 +157,11 @@ enum Phase {
 
 impl Phase {
     const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false, is_last: false };
+
+    /// Whether the answer to the head that is there is the last.
+    fn answers_last(&self) -> bool {
+        matches!(self, Phase::Head { is_last: true, .. })
+    }
 }
 
 /// A request whose body is on its way.
@@ -177,8 +182,7 @@ impl Incoming {
     /// When it is too late, or too slow, unless more comes.
     fn ends_at(&self, limits: &Limits) -> Option<Instant> {
         let stalls_at = self.received.checked_add(limits.body_timeout);
-        let counted = self.content_bytes - self.counted_from;
-        stalls_at.into_iter().chain(limits.body_rate_min.falls_short_at(self.since, counted)).min()
+        limits.body_rate_min.ends_at(stalls_at, self.since, self.content_bytes - self.counted_from)
     }
 
     fn is_late(&self, now: Now, limits: &Limits) -> bool {
@@ -341,7 +345,7 @@ impl Connection {
     }
 
     fn await_body(&mut self, reader: BodyReader, fate: Content, cx: &mut Context<'_>) {
-        let is_last = matches!(self.phase, Phase::Head { is_last: true, .. });
+        let is_last = self.phase.answers_last();
         let now = cx.now.monotonic;
         self.phase = Phase::Body(Box::new(Incoming {
             reader,
@@ -352,7 +356,8 @@ impl Connection {
             fate,
             is_last,
         }));
-        cx.deadline(Deadline::After(first_look(&self.shared.limits)));
+        let limits = &self.shared.limits;
+        cx.deadline(Deadline::After(limits.body_rate_min.first_look(limits.body_timeout)));
     }
 
     fn receive_body(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
@@ -427,7 +432,7 @@ impl Connection {
     }
 
     fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
-        let closes = !keep_alive || response.closes() || matches!(self.phase, Phase::Head { is_last: true, .. });
+        let closes = !keep_alive || response.closes() || self.phase.answers_last();
         let is_head = request.method == Method::HEAD;
         self.write(response.settle(request), Some(request), is_head, closes, cx);
         if closes { self.end(cx) } else { self.await_head(cx) }
@@ -467,14 +472,6 @@ impl Connection {
         self.phase = Phase::Over;
         cx.deadline(Deadline::Never);
         cx.finish();
-    }
-}
-
-/// How long after a body's beginning to look first whether it comes.
-fn first_look(limits: &Limits) -> Duration {
-    match limits.body_rate_min {
-        MinRate { bytes_per_second: 0, .. } => limits.body_timeout,
-        MinRate { after, .. } => limits.body_timeout.min(after),
     }
 }
 

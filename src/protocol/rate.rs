@@ -17,6 +17,19 @@ impl MinRate {
     /// Any rate will do.
     pub const NONE: MinRate = MinRate { bytes_per_second: 0, after: Duration::ZERO };
 
+    /// When a transfer that began at `since` and has moved `bytes` ends unless more come before: at `stalls_at`, or when it is too slow.
+    pub fn ends_at(self, stalls_at: Option<Instant>, since: Instant, bytes: u64) -> Option<Instant> {
+        stalls_at.into_iter().chain(self.falls_short_at(since, bytes)).min()
+    }
+
+    /// How long after a transfer's beginning to look first, where one that moves nothing for `stall_timeout` ends too.
+    pub fn first_look(self, stall_timeout: Duration) -> Duration {
+        match self.bytes_per_second {
+            0 => stall_timeout,
+            _ => stall_timeout.min(self.after),
+        }
+    }
+
     /// When a transfer that began at `since` and has moved `bytes` is too slow unless more come before; `None`: never.
     pub fn falls_short_at(self, since: Instant, bytes: u64) -> Option<Instant> {
         let rate = self.bytes_per_second;

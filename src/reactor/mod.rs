@@ -253,8 +253,7 @@ impl<K: Kernel> Reactor<K> {
         while !self.remote.is_stopped() && self.descent != Descent::Down {
             self.turn(None)?;
         }
-        let tokens: Vec<_> = self.slots.tokens().collect();
-        tokens.into_iter().for_each(|token| self.close(token));
+        self.close_all();
         Ok(())
     }
 
@@ -451,7 +450,8 @@ impl<K: Kernel> Reactor<K> {
                 held.deadline = wish.unwrap_or(held.deadline);
                 // The timer stays where it is: what came meanwhile is seen when it passes, which costs less than setting it anew.
                 if is_new {
-                    self.timers.set(token.index, Deadline::After(Pace::first_look(&self.limits)), now);
+                    let first_look = self.limits.send_rate_min.first_look(self.limits.send_timeout);
+                    self.timers.set(token.index, Deadline::After(first_look), now);
                 } else if sent_bytes > 0 {
                     held.pace.note_sent(sent_bytes, now);
                 }
@@ -520,6 +520,11 @@ impl<K: Kernel> Reactor<K> {
         self.timers.clear(token.index);
     }
 
+    fn close_all(&mut self) {
+        let tokens: Vec<_> = self.slots.tokens().collect();
+        tokens.into_iter().for_each(|token| self.close(token));
+    }
+
     fn unwatch(&mut self, fd: impl AsFd) {
         let removed = self.poller.remove(fd.as_fd());
         debug_assert!(removed.is_ok(), "whoever has a slot is watched: {removed:?}");
@@ -538,8 +543,7 @@ impl<K: Kernel> Reactor<K> {
 impl<K: Kernel> Drop for Reactor<K> {
     /// Descriptors are removed before they are closed, as the poller's contract asks.
     fn drop(&mut self) {
-        let tokens: Vec<_> = self.slots.tokens().collect();
-        tokens.into_iter().for_each(|token| self.close(token));
+        self.close_all();
     }
 }
 

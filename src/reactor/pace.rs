@@ -4,8 +4,7 @@
 //! nothing, though the peer reads all the time.
 
 use super::Limits;
-use crate::protocol::MinRate;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The progress of what the kernel did not take at once.
 pub(super) struct Pace {
@@ -47,21 +46,15 @@ impl Pace {
     /// When it is too slow, as far as is known now.
     pub(super) fn ends_at(&self, limits: &Limits) -> Option<Instant> {
         let stalls_at = self.moved.checked_add(limits.send_timeout);
-        stalls_at.into_iter().chain(limits.send_rate_min.falls_short_at(self.since, self.taken)).min()
-    }
-
-    /// How long after the beginning to look first.
-    pub(super) fn first_look(limits: &Limits) -> Duration {
-        match limits.send_rate_min {
-            MinRate { bytes_per_second: 0, .. } => limits.send_timeout,
-            MinRate { after, .. } => limits.send_timeout.min(after),
-        }
+        limits.send_rate_min.ends_at(stalls_at, self.since, self.taken)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::MinRate;
+    use std::time::Duration;
 
     const S: Duration = Duration::from_secs(1);
 

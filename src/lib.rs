@@ -34,6 +34,7 @@
 
 pub mod files;
 pub mod http;
+pub mod offload;
 pub mod poller;
 pub mod protocol;
 pub mod reactor;

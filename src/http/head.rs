@@ -196,16 +196,21 @@ fn read_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
 
 /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
 fn parse_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(Reject::BadRequest("the request line is not: method, target, version, a space between each"));
+    let no_words = Reject::BadRequest("the request line is not: method, target, version, a space between each");
+    let is_space = |byte: &u8| *byte == b' ';
+    // From both ends: of the target, the longest of the three, each byte is looked at once.
+    let (Some(first), Some(last)) = (line.iter().position(is_space), line.iter().rposition(is_space)) else {
+        return Err(no_words);
     };
-    let version = parse_version(version)?;
+    let Some(target) = line.get(first + 1..last) else { return Err(no_words) };
+    let is_target = target.iter().all(|byte| TARGET_BYTES[usize::from(*byte)]);
+    if !is_target && target.contains(&b' ') {
+        return Err(no_words);
+    }
+    let version = parse_version(&line[last + 1..])?;
     // It takes tokens and nothing else.
-    let method = Method::from_bytes(method).map_err(|_| Reject::BadRequest("the method is not a token"))?;
-    let target = Some(target).filter(|target| target.iter().all(|byte| TARGET_BYTES[usize::from(*byte)]));
-    let target = target.and_then(|target| std::str::from_utf8(target).ok());
+    let method = Method::from_bytes(&line[..first]).map_err(|_| Reject::BadRequest("the method is not a token"))?;
+    let target = std::str::from_utf8(target).ok().filter(|_| is_target);
     let target = target.ok_or(Reject::BadRequest("the target has a byte that must be percent-encoded"))?;
     Ok((method, target, version))
 }

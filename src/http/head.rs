@@ -3,7 +3,7 @@
 //! httparse splits the fields; strictness is ours. It takes bare LF as a line's end, non-ASCII and delimiters in targets, any number of
 //! empty lines before the request, and no HTTP/1.2.
 
-use super::fields::{is_token, list};
+use super::fields::{bytes_of, is_token, list};
 use super::{Fields, Framing, Limits, Method, Reject, Target, Version};
 use httparse::{Header, Status};
 use memchr::{memchr, memchr_iter};
@@ -213,17 +213,6 @@ fn parse_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
     let target = std::str::from_utf8(target).ok().filter(|_| is_target);
     let target = target.ok_or(Reject::BadRequest("the target has a byte that must be percent-encoded"))?;
     Ok((method, target, version))
-}
-
-/// For each byte whether a set has it: one look in place of several comparisons.
-const fn bytes_of(set: &[u8]) -> [bool; 256] {
-    let mut bytes = [false; 256];
-    let mut at = 0;
-    while at < set.len() {
-        bytes[set[at] as usize] = true;
-        at += 1;
-    }
-    bytes
 }
 
 /// What is visible, but `"`, `<`, `>`, `#`. RFC 3986 has fewer; the others too are sent by browsers as they are, and none of them divides

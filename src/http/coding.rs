@@ -9,20 +9,16 @@ use super::fields::list;
 pub fn coding_weights<const COUNT: usize>(request: &Request<'_>, codings: [&str; COUNT]) -> [Option<u16>; COUNT] {
     let (mut weights, mut others) = ([None; COUNT], None);
     for (candidate, weight) in request.fields().all("accept-encoding").flat_map(list).filter_map(read) {
-        if candidate == b"*" {
+        // RFC 9110 §8.4.1: codings are compared without case, and `x-gzip` is gzip.
+        let name = if candidate.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { candidate };
+        if name == b"*" {
             others.get_or_insert(weight);
-        } else if let Some(at) = codings.iter().position(|coding| is_same(candidate, coding)) {
+        } else if let Some(at) = codings.iter().position(|coding| name.eq_ignore_ascii_case(coding.as_bytes())) {
             weights[at].get_or_insert(weight);
         }
     }
     // RFC 9110 §12.5.3: `*` stands for what is not named.
     weights.map(|weight| weight.or(others))
-}
-
-/// RFC 9110 §8.4.1: codings are compared without case, and `x-gzip` is gzip.
-fn is_same(candidate: &[u8], name: &str) -> bool {
-    let candidate = if candidate.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { candidate };
-    candidate.eq_ignore_ascii_case(name.as_bytes())
 }
 
 /// A coding and its weight.

@@ -3,7 +3,7 @@
 //! httparse splits the fields; strictness is ours. It takes bare LF as a line's end, non-ASCII and delimiters in targets, any number of
 //! empty lines before the request, and no HTTP/1.2.
 
-use super::fields::{is_token, list};
+use super::fields::{bytes_of, is_token, list};
 use super::{Fields, Framing, Limits, Method, Reject, Target, Version};
 use httparse::{Header, Status};
 use memchr::{memchr, memchr_iter};
@@ -196,29 +196,23 @@ fn read_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
 
 /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
 fn parse_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(Reject::BadRequest("the request line is not: method, target, version, a space between each"));
+    let no_words = Reject::BadRequest("the request line is not: method, target, version, a space between each");
+    let is_space = |byte: &u8| *byte == b' ';
+    // From both ends: of the target, the longest of the three, each byte is looked at once.
+    let (Some(first), Some(last)) = (line.iter().position(is_space), line.iter().rposition(is_space)) else {
+        return Err(no_words);
     };
-    let version = parse_version(version)?;
+    let Some(target) = line.get(first + 1..last) else { return Err(no_words) };
+    let is_target = target.iter().all(|byte| TARGET_BYTES[usize::from(*byte)]);
+    if !is_target && target.contains(&b' ') {
+        return Err(no_words);
+    }
+    let version = parse_version(&line[last + 1..])?;
     // It takes tokens and nothing else.
-    let method = Method::from_bytes(method).map_err(|_| Reject::BadRequest("the method is not a token"))?;
-    let target = Some(target).filter(|target| target.iter().all(|byte| TARGET_BYTES[usize::from(*byte)]));
-    let target = target.and_then(|target| std::str::from_utf8(target).ok());
+    let method = Method::from_bytes(&line[..first]).map_err(|_| Reject::BadRequest("the method is not a token"))?;
+    let target = std::str::from_utf8(target).ok().filter(|_| is_target);
     let target = target.ok_or(Reject::BadRequest("the target has a byte that must be percent-encoded"))?;
     Ok((method, target, version))
-}
-
-/// For each byte whether a set has it: one look in place of several comparisons.
-const fn bytes_of(set: &[u8]) -> [bool; 256] {
-    let mut bytes = [false; 256];
-    let mut at = 0;
-    while at < set.len() {
-        bytes[set[at] as usize] = true;
-        at += 1;
-    }
-    bytes
 }
 
 /// What is visible, but `"`, `<`, `>`, `#`. RFC 3986 has fewer; the others too are sent by browsers as they are, and none of them divides

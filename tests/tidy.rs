@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms whose names may stand in it. A path that is not here points up.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("sys", &[]),
     ("poller", &["sys"]),
     ("protocol", &[]),
@@ -15,6 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
     ("server", &["sys", "poller", "protocol", "reactor", "http", "files", "router"]),
+    ("sandbox", &["sys"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
     ("lib", &["poller", "http", "server"]),
 ];

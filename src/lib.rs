@@ -18,6 +18,7 @@
 //!
 //! ```text
 //!   server      HttpServer: the one place where HTTP meets sockets
+//!   sandbox     what a server has no need of, given up (a feature)
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   router  files        what answers a request
 //!   http                 HTTP/1.1 without sockets or clocks
@@ -39,6 +40,8 @@ pub mod poller;
 pub mod protocol;
 pub mod reactor;
 pub mod router;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod server;
 #[doc(hidden)]
 pub mod sys;

@@ -55,6 +55,7 @@ on_every_backend! {
     a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
     a_listener_goes_on_as_soon_as_a_connection_ends,
     a_timer_wakes_a_listener_that_rests,
+    the_kernel_is_given_little_for_who_takes_nothing,
     a_loop_that_goes_down_finishes_what_is_in_flight,
     a_loop_that_goes_down_is_cut_off_after_its_grace,
     who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served,
@@ -923,6 +924,22 @@ fn turn_until_opened(by_hand: &mut ByHand, opened: u64) {
         by_hand.reactor.turn(Some(Duration::from_millis(50))).unwrap();
     }
     panic!("{} were opened, not {opened}", by_hand.reactor.counters().opened);
+}
+
+/// Whoever asks and does not read, or resets, costs no more than a window and a little.
+fn the_kernel_is_given_little_for_who_takes_nothing(strategy: Strategy) {
+    let (mut by_hand, address) = with_a_listener(strategy);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"large\n").unwrap();
+    turn_until_opened(&mut by_hand, 1);
+    by_hand.settle();
+    let sent = by_hand.reactor.counters().sent_bytes;
+    assert!((1..=512 * 1024).contains(&sent), "{sent} bytes");
+    let reader = std::thread::spawn(move || expect(&mut stream, &pattern(LARGE)));
+    while by_hand.reactor.counters().sent_bytes < LARGE as u64 {
+        by_hand.reactor.turn(Some(MINUTE)).unwrap();
+    }
+    reader.join().unwrap();
 }
 
 /// A loop without descriptors, one connection and one client that waits.

@@ -4,10 +4,11 @@ mod backends;
 
 use backends::on_every_backend;
 use std::cell::Cell;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -45,7 +46,8 @@ on_every_backend! {
     a_file_arrives_whole,
     a_file_that_shrinks_is_cut_short,
     a_file_that_is_rewritten_is_cut_short,
-    a_file_that_is_replaced_arrives_whole,
+    a_file_whose_name_or_mode_changes_arrives_whole,
+    who_does_not_close_is_closed,
     an_adopted_socket_is_served,
     connections_that_come_and_go_leave_nothing,
     what_was_read_to_its_end_is_quiet,
@@ -657,14 +659,16 @@ fn a_file_that_is_rewritten_is_cut_short(strategy: Strategy) {
     );
 }
 
-fn a_file_that_is_replaced_arrives_whole(strategy: Strategy) {
+fn a_file_whose_name_or_mode_changes_arrives_whole(strategy: Strategy) {
     type Act = fn(&std::path::Path);
-    let acts: [Act; 2] = [
+    let acts: [Act; 4] = [
         |folder| {
             std::fs::write(folder.join("new"), "new").unwrap();
             std::fs::rename(folder.join("new"), folder.join("file")).unwrap();
         },
         |folder| std::fs::remove_file(folder.join("file")).unwrap(),
+        |folder| std::fs::rename(folder.join("file"), folder.join("elsewhere")).unwrap(),
+        |folder| std::fs::set_permissions(folder.join("file"), Permissions::from_mode(0o000)).unwrap(),
     ];
     for act in acts {
         let (running, folder) = with_file(strategy, FILE);
@@ -675,6 +679,18 @@ fn a_file_that_is_replaced_arrives_whole(strategy: Strategy) {
         assert!([begun, left].concat() == pattern(FILE));
         expect(&mut stream, b"end\n");
     }
+}
+
+fn who_does_not_close_is_closed(strategy: Strategy) {
+    let limits = Limits { linger_timeout: Duration::from_millis(10), ..Limits::default() };
+    let (running, told) = Running::tell(strategy, limits, speaker);
+    let mut stream = running.connect();
+    stream.write_all(b"finish\n").unwrap();
+    let mut bye = String::new();
+    stream.read_to_string(&mut bye).unwrap();
+    await_told(&told, "Closed");
+    assert_eq!(bye, "bye", "all was said before");
+    assert_eq!(running.stop().open, 0);
 }
 
 fn an_adopted_socket_is_served(strategy: Strategy) {

@@ -15,7 +15,7 @@ const UNSENT_BYTES_MAX: libc::c_int = 64 * 1024;
 /// A non-blocking, listening TCP socket bound to `address` (port 0: the kernel chooses).
 ///
 /// Set on it: `SO_REUSEADDR`, so that a restart need not wait for old connections; `TCP_NODELAY` and `TCP_NOTSENT_LOWAT`
-/// ([`UNSENT_BYTES_MAX`]), which accepted sockets inherit; and for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
+/// (`UNSENT_BYTES_MAX`), which accepted sockets inherit; and for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

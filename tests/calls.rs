@@ -30,7 +30,7 @@ fn a_request_is_one_receive_and_one_send() {
         (&["--trigger", "edge"], "epoll_wait"),
     ] {
         for (target, looks) in [("/a.txt", 1), ("/hello/you", 0), ("/nested/b.txt", 2)] {
-            let calls = calls_of(strategy, target);
+            let calls = calls_of(strategy, target, "", 200, REQUESTS);
             let count = |names: &[&str]| names.iter().filter_map(|name| calls.get(*name)).sum::<u64>();
             let about = format!("{target} with {strategy:?}: {calls:?}");
             assert_eq!(count(&["recvfrom", "recv"]), REQUESTS, "{about}");
@@ -48,21 +48,64 @@ fn a_request_is_one_receive_and_one_send() {
     }
 }
 
-/// What the server calls while a client asks [`REQUESTS`] times on one connection.
-fn calls_of(strategy: &[&str], target: &str) -> BTreeMap<String, u64> {
+/// However much is asked for in one head, what it costs is bounded by what is there, or by what may be asked for.
+#[test]
+fn what_one_head_asks_for_is_bounded_work() {
+    const TIMES: u64 = 20;
+    if Command::new("strace").arg("--version").stdout(Stdio::null()).status().is_err() {
+        let _ = writeln!(stderr(), "skipped: system calls: strace is not installed");
+        return;
+    }
+    let tags = |last: &str| format!("If-None-Match: {}{last}\r\n", "\"no\",".repeat(2_500));
+    let ranges = |count: usize| {
+        format!(
+            "Range: bytes={}\r\n",
+            (0..count).map(|at| format!("{}-{},", 3_000 * at, 3_000 * at)).collect::<String>()
+        )
+    };
+    let deep = "/x/..".repeat(1_500) + "/a.txt";
+    let missing = "/x".repeat(2_000);
+    let dots = "/nested".to_string() + &"/.".repeat(3_000) + "/b.txt";
+    let (thousands, any) = (tags("\"no\""), tags("*"));
+    let (most, more) = (ranges(64), ranges(65));
+    // A request, and how many calls each may cost beside the wait (and what debug assertions ask).
+    let cases: [(&str, &str, &str, u16, u64); 8] = [
+        ("2,500 tags", "/a.txt", &thousands, 200, 3),
+        ("2,500 tags that are none", "/a.txt", &any, 200, 3),
+        ("64 ranges", "/large", &most, 206, 4 + 64),
+        ("65 ranges", "/large", &more, 200, 5),
+        ("1,500 steps down and up", &deep, "", 200, 7),
+        ("2,000 folders that are not there", &missing, "", 404, 4),
+        ("3,000 folders that are none", &dots, "", 200, 7),
+        ("a listing of four", "/", "", 200, 11 + 4),
+    ];
+    for (name, target, fields, status, each_max) in cases {
+        let calls = calls_of(&[], target, fields, status, TIMES);
+        let all: u64 = calls
+            .iter()
+            .filter(|(name, _)| !["epoll_wait", "fcntl", "ioctl"].contains(&name.as_str()))
+            .map(|(_, count)| count)
+            .sum();
+        assert!(all <= each_max * TIMES + OTHERS_MAX, "{name}: {calls:?}");
+    }
+}
+
+/// What the server calls while a client asks so many times on one connection.
+fn calls_of(strategy: &[&str], target: &str, fields: &str, status: u16, requests: u64) -> BTreeMap<String, u64> {
     let folder = TempDir::new().unwrap();
     std::fs::create_dir(folder.path().join("nested")).unwrap();
     for name in ["a.txt", "nested/b.txt"] {
         std::fs::write(folder.path().join(name), "content").unwrap();
     }
+    std::fs::write(folder.path().join("large"), vec![b'x'; 200_000]).unwrap();
     let arguments = [&["-p", "0", "--demo", "."], strategy].concat();
     let (process, _, address) = Process::serving(command(&arguments, folder.path()));
     let mut client = Client::new(address);
-    let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
     let mut ask = || {
         client.send(&request);
         let answer = client.answer(false);
-        assert_eq!(answer.status, 200);
+        assert_eq!(answer.status, status);
         answer
     };
     // Until the file is old enough to be kept.
@@ -70,7 +113,7 @@ fn calls_of(strategy: &[&str], target: &str) -> BTreeMap<String, u64> {
     ask();
     let report = folder.path().join("calls");
     let trace = Trace::new(process.child.id(), &report);
-    (0..REQUESTS).for_each(|_| drop(ask()));
+    (0..requests).for_each(|_| drop(ask()));
     trace.end();
     assert_eq!(client.rest(true), b"");
     let report = std::fs::read_to_string(report).unwrap();

@@ -7,10 +7,15 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// What the kernel takes of an answer beyond what it can send now: less than this waits for the peer's window. Else a MiB is taken for whoever
+/// asks and resets, which is most of what a storm of resets costs; and who reads slowly would hold megabytes. A refill costs a wait, and a fast
+/// reader is given one in 32 KiB.
+const UNSENT_BYTES_MAX: libc::c_int = 64 * 1024;
+
 /// A non-blocking, listening TCP socket bound to `address` (port 0: the kernel chooses).
 ///
-/// Set on it: `SO_REUSEADDR`, so that a restart need not wait for old connections; `TCP_NODELAY`, which accepted sockets inherit; and
-/// for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
+/// Set on it: `SO_REUSEADDR`, so that a restart need not wait for old connections; `TCP_NODELAY` and `TCP_NOTSENT_LOWAT`
+/// (`UNSENT_BYTES_MAX`), which accepted sockets inherit; and for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -18,6 +23,7 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     let socket = unsafe { OwnedFd::from_raw_fd(cvt(libc::socket(family, kind, 0))?) };
     set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)?;
     if address.is_ipv6() {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }

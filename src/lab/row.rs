@@ -137,9 +137,10 @@ impl Row {
         self.server.scanned as f64 / self.server.waits.max(1) as f64
     }
 
-    /// System calls of the loop for each request, by name.
-    pub fn calls(&self) -> [(&'static str, f64); 7] {
+    /// System calls of the server for each request, by name.
+    pub fn calls(&self) -> [(&'static str, f64); 12] {
         let Figures { waits, accept, receive, send, send_file, shutdown, changes, .. } = self.server;
+        let Figures { close, unacknowledged, open, state, stat, .. } = self.server;
         // What select and poll watch is changed in memory of ours.
         let changes = if self.strategy.starts_with("epoll") { changes } else { 0 };
         [
@@ -150,6 +151,11 @@ impl Row {
             ("send", self.each(send)),
             ("send_file", self.each(send_file)),
             ("shutdown", self.each(shutdown)),
+            ("close", self.each(close)),
+            ("ioctl", self.each(unacknowledged)),
+            ("openat", self.each(open)),
+            ("fstatat", self.each(state)),
+            ("fstat", self.each(stat)),
         ]
     }
 }

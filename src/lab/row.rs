@@ -87,9 +87,7 @@ impl Row {
     pub fn is_generators(&self) -> bool {
         match self.offered_per_second {
             None => self.generator_share >= SATURATED && self.server_share < SATURATED,
-            Some(_) => {
-                self.lateness_p99 > LATENESS_MICROSECONDS_MAX && self.lateness_p99 > self.p99 * LATENESS_SHARE_MAX
-            }
+            Some(_) => is_late(self.lateness_p99, self.p99),
         }
     }
 
@@ -158,6 +156,11 @@ impl Row {
             ("fstat", self.each(stat)),
         ]
     }
+}
+
+/// Whether an open loop's own lateness, in microseconds at p99, spoils what it measured.
+pub fn is_late(lateness: f64, measured: f64) -> bool {
+    lateness > LATENESS_MICROSECONDS_MAX && lateness > measured * LATENESS_SHARE_MAX
 }
 
 /// The middle of some values, with the least and the greatest.

@@ -129,7 +129,7 @@ impl Canvas {
 
     /// Stacked bars, in groups.
     pub fn bars(&self, bars: &[Bar]) -> String {
-        const PARTS: [RGBColor; 7] = [
+        const PARTS: [RGBColor; 9] = [
             RGBColor(0x2a, 0x7f, 0xba),
             RGBColor(0xd1, 0x49, 0x5b),
             RGBColor(0x8e, 0x6b, 0xbf),
@@ -137,6 +137,8 @@ impl Canvas {
             RGBColor(0xe0, 0x8e, 0x0b),
             RGBColor(0x80, 0x80, 0x80),
             RGBColor(0x4a, 0xb5, 0xb5),
+            RGBColor(0x9c, 0x6b, 0x4a),
+            RGBColor(0xc4, 0x7a, 0xb0),
         ];
         let total = |bar: &Bar| bar.parts.iter().map(|(_, count)| count).sum::<f64>();
         let highest = bars.iter().map(total).fold(1.0, f64::max) * 1.35; // Room for the legend.

@@ -69,6 +69,13 @@ impl Canvas {
         let points = || lines.iter().flat_map(|line| &line.points);
         let (x0, x1) = bounds(points().map(|point| point.0), &self.x_scale);
         let (y0, y1) = bounds(points().flat_map(|point| [point.1.least, point.1.greatest]), &self.y_scale);
+        let y1 = if points()
+            .any(|(x, y)| is_under_legend(share(*x, x0, x1, &self.x_scale), share(y.greatest, y0, y1, &self.y_scale)))
+        {
+            higher(y0, y1, &self.y_scale)
+        } else {
+            y1
+        };
         draw(|area| match (&self.x_scale, &self.y_scale) {
             (Scale::Log, Scale::Log) => self.on(area, (x0..x1).log_scale(), (y0..y1).log_scale(), lines),
             (_, Scale::Log) => self.on(area, x0..x1, (y0..y1).log_scale(), lines),
@@ -227,6 +234,27 @@ fn word(words: &[String], value: f64) -> String {
     let whole = value.round();
     let is_whole = (value - whole).abs() < 1e-6 && whole >= 0.0;
     if is_whole { words.get(whole as usize).cloned().unwrap_or_default() } else { String::new() }
+}
+
+/// How far along its axis a value lies, of 1.
+fn share(value: f64, low: f64, high: f64, scale: &Scale) -> f64 {
+    match scale {
+        Scale::Log => (value / low).ln() / (high / low).ln(),
+        Scale::Linear | Scale::Words(_) => (value - low) / (high - low),
+    }
+}
+
+/// Names of lines stand in the upper left corner.
+fn is_under_legend(x: f64, y: f64) -> bool {
+    x < 0.3 && y > 0.65
+}
+
+/// An end of the axis that leaves the upper third to the names.
+fn higher(low: f64, high: f64, scale: &Scale) -> f64 {
+    match scale {
+        Scale::Log => high * (high / low).sqrt(),
+        Scale::Linear | Scale::Words(_) => high + (high - low) / 2.0,
+    }
 }
 
 /// From below the least value to above the greatest.

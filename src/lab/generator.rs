@@ -36,7 +36,7 @@ const LONGER_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked whether somebody pressed Ctrl-C.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A closed loop's request that is older than this at the end was stuck.
+/// A closed loop's request that is older than this at the end, and than twice what any other took, was stuck.
 const STUCK: Duration = Duration::from_secs(1);
 
 /// Latencies beyond are recorded as this.
@@ -336,10 +336,11 @@ impl Generator<'_> {
             self.turn(Duration::from_millis(1))?;
         }
         let now = Instant::now();
+        let stuck = STUCK.max(2 * Duration::from_nanos(self.latencies.max()));
         let owed: Vec<_> =
             self.connections.iter().filter_map(Connection::asked_at).chain(self.waiting.drain(..)).collect();
         for due in owed {
-            if is_open_loop || now - due > STUCK {
+            if is_open_loop || now - due > stuck {
                 self.errors.timeout += 1;
                 self.latencies.saturating_record((now - due).as_nanos() as u64);
             }

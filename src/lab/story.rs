@@ -13,6 +13,9 @@ const NO_VERDICT: &str = "no verdict.";
 /// From here on it matters that other programs ran too.
 pub const DISTURBED_PERCENT: f64 = 5.0;
 
+/// From here on latencies are the other programs' more than the server's.
+const TAKEN_PERCENT: f64 = 20.0;
+
 /// The sentence.
 pub fn sentence(group: &[Summary<'_>]) -> String {
     let sound: Vec<&Summary<'_>> = group.iter().filter(|one| one.is_good()).collect();
@@ -80,6 +83,9 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
             )
         }
         Some(_) => format!("{at} the generator itself was late: {NO_VERDICT}"),
+        None if disturbed >= TAKEN_PERCENT => {
+            format!("{at} other programs took {disturbed:.0} % of the time of these cores: {NO_VERDICT}")
+        }
         None if is_noise => {
             let (best, worst) = (time(best), time(worst));
             format!("{at} 99 % are answered within {best} to {worst}, and rounds differ as much as strategies do.")

@@ -1,6 +1,7 @@
 //! Going down in good order: no more listeners, one thing more, nothing more, the end.
 
 use super::{Reactor, Shutdown, Source};
+use crate::poller::Token;
 use crate::protocol::Cue;
 use crate::sys::Kernel;
 use std::os::fd::AsFd;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 /// Connections that are taken from a backlog at most: past it those that come are as fast as the loop.
 const BACKLOG_MAX: usize = 4096;
 
-/// What another processor may need to put who was let in before the door was barred into the backlog; it takes microseconds.
-const HANDSHAKE: Duration = Duration::from_millis(1);
+/// What who was let in before the door was barred may need to get into the backlog: microseconds, but for a machine that is busy.
+const HANDSHAKE: Duration = Duration::from_millis(25);
 
 /// A time that no loop lives to see, for durations past what a clock can tell.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -24,6 +25,8 @@ fn after(now: Instant, time: Duration) -> Instant {
 pub(super) enum Descent {
     /// Not at all.
     Up,
+    /// Nobody new is let in; who was is accepted.
+    Barred { until: Instant, shutdown: Shutdown },
     /// Nobody is accepted; connections may begin one thing more.
     Patient { until: Instant, end: Instant },
     /// What is in flight is finished.
@@ -37,6 +40,7 @@ impl Descent {
     pub(super) fn next(self) -> Option<Instant> {
         match self {
             Descent::Up | Descent::Down => None,
+            Descent::Barred { until, .. } => Some(until),
             Descent::Patient { until, end } => Some(until.min(end)),
             Descent::Finishing { end } => Some(end),
         }
@@ -47,26 +51,23 @@ impl<K: Kernel> Reactor<K> {
     /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
     pub(super) fn go_down(&mut self) {
         let now = self.now.monotonic;
-        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
-            let mut listeners: Vec<_> = self.slots.tokens().collect();
-            listeners.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
+        if let Some(shutdown) = self.remote.take_shutdown() {
+            let is_first = self.descent == Descent::Up;
+            let listeners = self.listeners();
             for token in &listeners {
                 if let Some(Source::Listener(listener)) = self.slots.get_mut(*token) {
                     self.kernel.bar_entry(listener.socket.as_fd());
                 }
             }
-            if !listeners.is_empty() {
-                std::thread::sleep(HANDSHAKE);
-            }
-            for token in listeners {
-                // Who waits in the backlog would be reset, and may have sent a request already; so would who came after the last was taken.
-                let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
-                self.close(token);
-            }
-            if self.descent == Descent::Up {
-                self.cue_all(Cue::ShuttingDown);
-            }
-            self.descent = Descent::Patient { until: after(now, patience), end: after(now, grace) };
+            self.descent = match is_first && !listeners.is_empty() {
+                true => Descent::Barred { until: after(now, HANDSHAKE.min(shutdown.grace)), shutdown },
+                false => self.close_listeners(shutdown, is_first),
+            };
+        }
+        if let Descent::Barred { until, shutdown } = self.descent
+            && until <= now
+        {
+            self.descent = self.close_listeners(shutdown, true);
         }
         if let Descent::Patient { until, end } = self.descent
             && until.min(end) <= now
@@ -75,12 +76,31 @@ impl<K: Kernel> Reactor<K> {
             self.descent = Descent::Finishing { end };
         }
         let is_over = match self.descent {
-            Descent::Up => false,
+            Descent::Up | Descent::Barred { .. } => false,
             Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now || self.counters.open == 0,
             Descent::Down => true,
         };
         if is_over {
             self.descent = Descent::Down;
         }
+    }
+    fn listeners(&mut self) -> Vec<Token> {
+        let mut tokens: Vec<_> = self.slots.tokens().collect();
+        tokens.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
+        tokens
+    }
+
+    /// Takes who waits, and nobody more; tells all that it goes down.
+    fn close_listeners(&mut self, Shutdown { grace, patience }: Shutdown, is_news: bool) -> Descent {
+        for token in self.listeners() {
+            // Who waits in the backlog would be reset, and may have sent a request already; so would who came after the last was taken.
+            let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
+            self.close(token);
+        }
+        if is_news {
+            self.cue_all(Cue::ShuttingDown);
+        }
+        let now = self.now.monotonic;
+        Descent::Patient { until: after(now, patience), end: after(now, grace) }
     }
 }

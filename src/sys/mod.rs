@@ -1,7 +1,7 @@
 //! The system calls this project makes, as typed and safe functions: descriptors in as [`BorrowedFd`], results out as [`io::Result`].
 //!
 //! Invariant: every `unsafe` block and every use of `libc` in the project stands in this folder (`tests/tidy.rs` looks). Nothing here
-//! has a policy: no retry, no loop, no state but the signal handler's descriptor.
+//! has a policy: no retry, no loop, no state but the signal handler's descriptor and counts of calls.
 //!
 //! [`BorrowedFd`]: std::os::fd::BorrowedFd
 
@@ -17,8 +17,8 @@ mod wait;
 
 pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
 pub use fs::{
-    DirectoryEntry, EntryKind, FileState, LastLink, OpenHow, open_beneath, open_component, open_directory,
-    open_following, read_directory, state_of,
+    DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, file_calls, open_beneath, open_component,
+    open_directory, open_following, read_directory, state_of,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{

@@ -20,6 +20,7 @@
 //!   server      HttpServer: the one place where HTTP meets sockets
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   router  files        what answers a request
+//!   websocket            what follows a request that asks for more than an answer
 //!   http                 HTTP/1.1 without sockets or clocks
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   protocol             the waist: a connection less its socket
@@ -43,6 +44,7 @@ pub mod server;
 pub mod sys;
 mod timer;
 mod transport;
+pub mod websocket;
 
 pub use http::{Request, Response, date};
 pub use poller::{Backend, Trigger};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms whose names may stand in it. A path that is not here points up.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("sys", &[]),
     ("poller", &["sys"]),
     ("protocol", &[]),
@@ -12,6 +12,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("transport", &["sys", "protocol"]),
     ("reactor", &["sys", "poller", "protocol", "timer", "transport"]),
     ("http", &["protocol"]),
+    ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
     ("server", &["sys", "poller", "protocol", "reactor", "http", "files", "router"]),

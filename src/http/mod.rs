@@ -28,6 +28,7 @@ pub use connection::{Answered, Connection, Listener};
 pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use fields::Fields;
+pub(crate) use fields::{is_token, list};
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, Storage, find_end, parse_head};
 pub use range::{RANGES_MAX, RangeError, parse_ranges};

@@ -1,0 +1,512 @@
+//! WebSocket without a socket: frames in, frames out, the life of a connection, and somebody else's implementation at the other end.
+
+mod wire;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tripoll::protocol::{Cue, Fate, OUTBOX_HIGH, SendError, Sender};
+use tripoll::websocket::{CloseCode, Ended, Limits, Message, Peer, Session, Socket, binary_frame, text_frame};
+use wire::Wire;
+
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+const MESSAGE_BYTES_MAX: usize = 1000;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn limits() -> Limits {
+    Limits { message_bytes_max: MESSAGE_BYTES_MAX, heartbeat: 30 * SECOND, close_timeout: 5 * SECOND }
+}
+
+/// A client's frame: its first byte, the length in the shortest form, a mask, the payload masked.
+fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let mut out = vec![first];
+    match payload.len() {
+        length @ ..126 => out.push(0x80 | length as u8),
+        length @ 126..0x1_0000 => out.extend([&[0xfe], &(length as u16).to_be_bytes()[..]].concat()),
+        length => out.extend([&[0xff], &(length as u64).to_be_bytes()[..]].concat()),
+    }
+    out.extend(MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    out
+}
+
+fn text(text: &str) -> Vec<u8> {
+    frame(0x81, text)
+}
+
+fn close(code: u16, reason: &str) -> Vec<u8> {
+    frame(0x88, [&code.to_be_bytes(), reason.as_bytes()].concat())
+}
+
+/// What a session heard, and the sender it made.
+#[derive(Default)]
+struct Diary {
+    entries: RefCell<Vec<String>>,
+    sender: RefCell<Option<Sender>>,
+}
+
+impl Diary {
+    fn note(&self, entry: String) {
+        self.entries.borrow_mut().push(entry);
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.entries.take()
+    }
+
+    fn send(&self, frame: Arc<[u8]>) -> Result<(), SendError> {
+        self.sender.borrow().as_ref().unwrap().send(frame)
+    }
+}
+
+/// Does what a text says; says nothing by itself.
+struct Obeys(Rc<Diary>);
+
+impl Session for Obeys {
+    fn opened(&mut self, peer: &mut Peer<'_>) {
+        self.0.note("opened".to_string());
+        *self.0.sender.borrow_mut() = Some(peer.sender(200_000));
+    }
+
+    fn message(&mut self, message: Message, peer: &mut Peer<'_>) {
+        let Message::Text(text) = message else {
+            return self.0.note(format!("{message:?}"));
+        };
+        self.0.note(text.clone());
+        match text.split_once(' ') {
+            Some(("say", what)) => peer.text(what),
+            Some(("pause", seconds)) => peer.pause(seconds.parse::<u32>().unwrap() * SECOND),
+            Some(("close", reason)) => {
+                peer.close(CloseCode::new(4001).unwrap(), reason);
+                peer.text("never said");
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, ended: Ended) {
+        self.0.note(match ended {
+            Ended::ByPeer { code, reason } => format!("by peer: {:?} {reason}", code.map(CloseCode::get)),
+            Ended::Failed(failure) => format!("failed: {failure}"),
+            Ended::Here => "closed here".to_string(),
+            Ended::Lost => "lost".to_string(),
+        });
+    }
+}
+
+/// An open socket whose session obeys.
+fn open() -> (Wire, Rc<Diary>) {
+    let diary = Rc::<Diary>::default();
+    let socket = Socket::new(Arc::new(limits()), Obeys(diary.clone()));
+    (Wire::over(Box::new(socket), SystemTime::UNIX_EPOCH), diary)
+}
+
+/// What a session heard, what its peer was sent, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Story {
+    heard: Vec<String>,
+    sent: Vec<u8>,
+    fate: Fate,
+}
+
+fn story<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Story {
+    let (mut wire, diary) = open();
+    pieces.into_iter().for_each(|piece| wire.feed(piece));
+    let mut heard = diary.take();
+    assert_eq!(heard.remove(0), "opened");
+    Story { heard, fate: wire.fate(), sent: wire.sent }
+}
+
+/// The same however it is cut.
+#[track_caller]
+fn check(case: &str, input: &[u8], heard: &[&str], sent: &[u8], fate: Fate) {
+    let whole = story([input]);
+    let want = Story { heard: heard.iter().map(|entry| entry.to_string()).collect(), sent: sent.to_vec(), fate };
+    assert_eq!(whole, want, "{case}");
+    for cut in 0..=input.len() {
+        let (left, right) = input.split_at(cut);
+        assert_eq!(story([left, right]), whole, "{case}, cut at byte {cut}");
+    }
+    assert_eq!(story(input.chunks(1)), whole, "{case}, byte by byte");
+}
+
+/// A server's Close frame.
+fn closed(code: u16, reason: &str) -> Vec<u8> {
+    [&[0x88, 2 + reason.len() as u8], &code.to_be_bytes()[..], reason.as_bytes()].concat()
+}
+
+/// RFC 6455 §5.7.
+#[test]
+fn the_examples_of_the_rfc_are_read_and_written() {
+    let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+    check("a masked text", &hello, &["Hello"], b"", Fate::Open);
+    let pong = [0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+    check("a masked pong", &pong, &[], b"", Fate::Open);
+    check("fragments", &[frame(0x01, "Hel"), frame(0x80, "lo")].concat(), &["Hello"], b"", Fate::Open);
+    check("a ping", &frame(0x89, "Hello"), &[], b"\x8a\x05Hello", Fate::Open);
+
+    assert_eq!(*text_frame("Hello"), [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+    assert_eq!(binary_frame(&[0; 256])[..5], [0x82, 0x7e, 0x01, 0x00, 0]);
+    assert_eq!(binary_frame(&[0; 65_536])[..11], [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    for (bytes, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+        assert_eq!(binary_frame(&vec![0; bytes]).len(), header + bytes, "{bytes}");
+    }
+}
+
+#[test]
+fn where_a_conversation_is_cut_does_not_matter() {
+    const ENDS: &str = "\0\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10ffff}";
+    let long = "ä€😀x".repeat(90);
+    type Conversation<'a> = (&'a str, Vec<Vec<u8>>, &'a [&'a str], Vec<u8>);
+    let conversations: &[Conversation<'_>] = &[
+        ("nothing", vec![], &[], vec![]),
+        ("empty messages", vec![text(""), frame(0x82, ""), text("")], &["", "Binary([])", ""], vec![]),
+        (
+            "a message and an answer",
+            vec![text("say one"), text("say two")],
+            &["say one", "say two"],
+            b"\x81\x03one\x81\x03two".to_vec(),
+        ),
+        (
+            "binary in fragments",
+            vec![frame(2, [0, 1]), frame(0, []), frame(0x80, [0xff])],
+            &["Binary([0, 1, 255])"],
+            vec![],
+        ),
+        ("empty fragments", vec![frame(1, ""), frame(0, ""), frame(0x80, "")], &[""], vec![]),
+        (
+            "control frames between fragments",
+            vec![frame(1, "ab"), frame(0x89, "p"), frame(0, "c"), frame(0x8a, ""), frame(0x80, "d"), frame(0x89, "")],
+            &["abcd"],
+            b"\x8a\x01p\x8a\x00".to_vec(),
+        ),
+        ("the longest ping", vec![frame(0x89, [7; 125])], &[], [&[0x8a, 125], &[7; 125][..]].concat()),
+        ("a text of all lengths of characters", vec![text(&long)], &[&long], vec![]),
+        (
+            "characters cut by frames",
+            vec![frame(1, [0xf0]), frame(0, [0x9f, 0x98]), frame(0, []), frame(0x80, [0x80])],
+            &["😀"],
+            vec![],
+        ),
+        ("the ends of what is UTF-8", vec![text(ENDS)], &[ENDS], vec![]),
+    ];
+    for (case, frames, heard, sent) in conversations {
+        check(case, &frames.concat(), heard, sent, Fate::Open);
+    }
+}
+
+#[test]
+fn closing_is_answered_with_the_same_code_and_ends_the_connection() {
+    let empty = [frame(0x88, ""), text("late")].concat();
+    check("no code", &empty, &["by peer: None "], b"\x88\x00", Fate::Finish);
+    check(
+        "within a message",
+        &[frame(1, "a"), close(1001, "")].concat(),
+        &["by peer: Some(1001) "],
+        &closed(1001, ""),
+        Fate::Finish,
+    );
+    let reason = "ä".repeat(61) + "x";
+    check(
+        "the longest reason",
+        &close(1000, &reason),
+        &[&format!("by peer: Some(1000) {reason}")],
+        &closed(1000, ""),
+        Fate::Finish,
+    );
+}
+
+/// RFC 6455 §7.4: which codes may stand on the wire.
+#[test]
+fn close_codes_are_those_that_may_be_sent() {
+    for code in 0..=u16::MAX {
+        let is_lawful = match code {
+            0..=999 => false,     // §7.4.2
+            1004..=1006 => false, // §7.4.1: reserved, or not to be sent
+            1000..=1003 | 1007..=1011 => true,
+            1012..=1014 => true,  // registered since
+            1015 => false,        // not to be sent
+            1016..=2999 => false, // for this protocol's future
+            3000..=4999 => true,  // libraries, applications
+            5000.. => false,
+        };
+        let Story { heard, sent, .. } = story([&close(code, "why")[..]]);
+        let (want, answer) = match is_lawful {
+            true => (format!("by peer: Some({code}) why"), closed(code, "")),
+            false => {
+                let reason = "that close code can't be sent";
+                (format!("failed: 1002: {reason}"), closed(1002, reason))
+            }
+        };
+        assert_eq!((heard, sent), (vec![want], answer), "{code}");
+        assert_eq!(CloseCode::new(code).map(CloseCode::get), is_lawful.then_some(code));
+    }
+}
+
+#[test]
+fn what_breaks_a_rule_is_told_why_and_the_rest_is_not_read() {
+    let raw = |bytes: &[u8]| [bytes, &MASK].concat();
+    let plain = |first: u8| vec![first, 0];
+    let long = |first: u8, length: u64| [&[first, 0xff], &length.to_be_bytes()[..], &MASK].concat();
+    let opcodes = [3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf].map(|opcode| vec![frame(0x80 | opcode, "")]);
+    let bits = [0x10, 0x20, 0x40, 0x70].map(|bits| vec![frame(0x81 | bits, "")]);
+    let not_utf8 = [
+        &b"\x80"[..],
+        b"\xbf",
+        b"\xc0\xaf",
+        b"\xc1\xbf",
+        b"\xe0\x80",
+        b"\xe0\x9f\xbf",
+        b"\xed\xa0",
+        b"\xed\xbf\xbf",
+        b"\xf0\x80",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90",
+        b"\xf5",
+        b"\xf8",
+        b"\xfc",
+        b"\xfe",
+        b"\xff",
+        b"\xc3(",
+        b"\xe2\x82(",
+        b"\xf0\x9f\x98(",
+        b"\xc3\xc3",
+        b"a\x80",
+        b"\xe2\x82\xac\x80",
+    ];
+    let not_utf8 = not_utf8.map(|bytes| vec![frame(1, bytes)]);
+    let cut_off = [&b"\xc3"[..], b"\xe2\x82", b"\xf0\x9f\x98"];
+    let cut_off = cut_off.map(|bytes| vec![frame(1, bytes), frame(0x80, "")]);
+    type Case<'a> = (u16, &'a str, &'a [Vec<Vec<u8>>]);
+    let cases: &[Case<'_>] = &[
+        (1002, "that opcode is reserved", &opcodes),
+        (1002, "a reserved bit is set", &bits),
+        (
+            1002,
+            "a client's frame is not masked",
+            &[vec![plain(0x81)], vec![plain(0x88)], vec![frame(1, "a"), plain(0x80)], vec![vec![0x82, 126, 0, 126]]],
+        ),
+        (
+            1002,
+            "there is nothing to continue",
+            &[vec![frame(0x80, "a")], vec![frame(0, "a")], vec![text("a"), frame(0x80, "")]],
+        ),
+        (
+            1002,
+            "a message begins within another",
+            &[
+                vec![frame(1, "a"), text("b")],
+                vec![frame(2, "a"), frame(1, "b")],
+                vec![frame(1, "a"), frame(0x8a, ""), frame(0x82, "b")],
+            ],
+        ),
+        (1002, "a control frame is cut in fragments", &[vec![frame(8, "")], vec![frame(9, "")], vec![frame(0xa, "")]]),
+        (
+            1002,
+            "a control frame is too long",
+            &[
+                vec![frame(0x88, [0; 126])],
+                vec![frame(0x89, [0; 126])],
+                vec![frame(0x8a, [0; 126])],
+                vec![raw(&[0x89, 0xfe, 0, 1])],
+                vec![long(0x89, 1)],
+            ],
+        ),
+        (
+            1002,
+            "a length is longer than need be",
+            &[
+                vec![raw(&[0x82, 0xfe, 0, 0])],
+                vec![raw(&[0x82, 0xfe, 0, 125])],
+                vec![long(0x82, 0)],
+                vec![long(0x82, 65_535)],
+            ],
+        ),
+        (1002, "a length has its highest bit set", &[vec![long(0x82, 1 << 63)], vec![long(0x81, u64::MAX)]]),
+        (1002, "a close code is cut off", &[vec![frame(0x88, [3])]]),
+        (1007, "a text is not UTF-8", &not_utf8),
+        (1007, "a text is not UTF-8", &cut_off),
+        (1007, "a text is not UTF-8", &[vec![frame(0x88, [0x03, 0xe8, 0xff])], vec![frame(0x81, [0xc3])]]),
+        (
+            1009,
+            "the message is too big",
+            &[
+                vec![frame(0x82, [0; MESSAGE_BYTES_MAX + 1])],
+                vec![frame(2, [0; MESSAGE_BYTES_MAX]), frame(0x80, [0])],
+                vec![frame(1, [b'a'; MESSAGE_BYTES_MAX - 1]), frame(0, [0xc3]), frame(0x80, [0xa4])],
+                vec![long(0x82, 65_536)],
+                vec![long(0x82, (1 << 63) - 1)],
+            ],
+        ),
+    ];
+    for (code, reason, inputs) in cases {
+        for frames in *inputs {
+            let input = [frames.concat(), text("say no")].concat();
+            let heard = format!("failed: {code}: {reason}");
+            let before = if frames.len() == 2 && frames[0] == text("a") { vec!["a", &heard] } else { vec![&*heard] };
+            check(&format!("{:?}", frames.concat()), &input, &before, &closed(*code, reason), Fate::Finish);
+        }
+    }
+}
+
+#[test]
+fn a_message_may_be_as_big_as_its_limit() {
+    let mut inputs = vec![vec![frame(0x82, [0; MESSAGE_BYTES_MAX])]];
+    inputs.push(vec![frame(2, [0; MESSAGE_BYTES_MAX - 1]), frame(0, []), frame(0x80, [0])]);
+    let want = format!("{:?}", Message::Binary(vec![0; MESSAGE_BYTES_MAX]));
+    for frames in inputs {
+        // Twice: what one message had is not counted against the next.
+        let input = [frames.concat(), frames.concat()].concat();
+        assert_eq!(story([&input[..]]).heard, [&want, &want].map(String::clone));
+    }
+}
+
+/// What is said where nobody closes first.
+#[test]
+fn a_silent_peer_is_asked_then_lost() {
+    let (mut wire, diary) = open();
+    wire.wait(29 * SECOND);
+    assert_eq!(wire.sent, b"");
+    wire.wait(SECOND);
+    assert_eq!(wire.sent, b"\x89\x00");
+    wire.feed(&frame(0x8a, ""));
+    wire.wait(30 * SECOND);
+    assert_eq!(wire.sent, b"\x89\x00\x89\x00");
+    let message = text("a message");
+    wire.feed(&message[..7]);
+    wire.wait(30 * SECOND);
+    assert_eq!((wire.fate(), wire.sent.len()), (Fate::Open, 6), "a byte is a sign of life");
+    wire.feed(&message[7..]);
+    wire.feed(&message[..5]);
+    wire.wait(30 * SECOND);
+    assert_eq!((wire.fate(), wire.sent.len()), (Fate::Open, 8));
+    // What is left of it is offered again at each cue.
+    wire.wait(30 * SECOND);
+    assert_eq!((wire.fate(), wire.sent.len()), (Fate::Abort, 8));
+    wire.cue(Cue::Closed);
+    assert_eq!(diary.take(), ["opened", "a message", "lost"]);
+}
+
+#[test]
+fn a_session_that_closes_awaits_the_peer_and_not_for_ever() {
+    type Act = fn(&mut Wire);
+    let ends: [(&str, Act, Fate); 6] = [
+        ("its Close", |wire| wire.feed(&close(4001, "")), Fate::Finish),
+        (
+            "messages, then its Close",
+            |wire| wire.feed(&[text("late"), frame(0x89, ""), close(1000, "")].concat()),
+            Fate::Finish,
+        ),
+        ("what is no frame", |wire| wire.feed(&[0xff; 20]), Fate::Finish),
+        ("its end", Wire::end_of_input, Fate::Finish),
+        ("nothing, almost too long", |wire| wire.wait(5 * SECOND - Duration::from_nanos(1)), Fate::Open),
+        ("nothing", |wire| wire.wait(5 * SECOND), Fate::Finish),
+    ];
+    for (case, act, fate) in ends {
+        let (mut wire, diary) = open();
+        wire.feed(&text("close for the night"));
+        assert_eq!(diary.take(), ["opened", "close for the night", "closed here"], "{case}");
+        assert!(wire.wants_input());
+        assert_eq!(diary.send(text_frame("late")), Err(SendError::Closed), "{case}");
+        act(&mut wire);
+        assert_eq!(wire.fate(), fate, "{case}");
+        wire.cue(Cue::Closed);
+        assert_eq!(wire.sent, closed(4001, "for the night"), "{case}");
+        assert_eq!(diary.take(), [""; 0], "{case}");
+    }
+}
+
+#[test]
+fn of_a_reason_there_goes_what_fits() {
+    for (reason, fits) in
+        [("a".repeat(123), 123), ("a".repeat(124), 123), ("ä".repeat(62), 122), ("😀".repeat(40), 120)]
+    {
+        let (mut wire, _) = open();
+        wire.feed(&text(&format!("close {reason}")));
+        assert_eq!(wire.sent, closed(4001, &reason[..fits]));
+    }
+}
+
+#[test]
+fn a_server_that_goes_down_says_so() {
+    for before in ["", "pause 9"] {
+        let (mut wire, diary) = open();
+        wire.feed(&text(before));
+        wire.cue(Cue::ShuttingDown);
+        wire.cue(Cue::ShuttingDown);
+        assert_eq!(wire.sent, closed(1001, ""));
+        assert_eq!(wire.fate(), Fate::Open);
+        wire.feed(&close(1001, ""));
+        assert_eq!(wire.fate(), Fate::Finish);
+        wire.cue(Cue::Closed);
+        assert_eq!(diary.take(), ["opened", before, "closed here"]);
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_is_told_once() {
+    for (case, input) in [("between messages", text("a")), ("within one", [text("a"), frame(1, "b")].concat())] {
+        let (mut wire, diary) = open();
+        wire.feed(&input);
+        wire.end_of_input();
+        assert_eq!((wire.fate(), &*wire.sent), (Fate::Finish, &b""[..]), "{case}");
+        wire.cue(Cue::Closed);
+        assert_eq!(diary.take(), ["opened", "a", "lost"], "{case}");
+
+        let (mut wire, diary) = open();
+        wire.feed(&input);
+        wire.cue(Cue::Closed);
+        assert_eq!(diary.take(), ["opened", "a", "lost"], "{case}");
+    }
+}
+
+#[test]
+fn a_paused_peer_waits_and_what_others_send_it_does_not() {
+    let (mut wire, diary) = open();
+    wire.feed(&[text("pause 9"), text("say one")].concat());
+    assert!(!wire.wants_input());
+    diary.send(text_frame("from elsewhere")).unwrap();
+    wire.cue(Cue::Woken);
+    assert_eq!(wire.sent, *text_frame("from elsewhere"));
+    wire.wait(9 * SECOND - Duration::from_nanos(1));
+    assert_eq!(diary.take(), ["opened", "pause 9"]);
+    wire.wait(Duration::from_nanos(1));
+    assert_eq!(diary.take(), ["say one"]);
+    assert!(wire.wants_input());
+    wire.wait(30 * SECOND);
+    assert!(wire.sent.ends_with(b"\x81\x03one\x89\x00"), "the heartbeat goes on");
+}
+
+#[test]
+fn frames_of_others_go_out_in_order_and_as_there_is_room() {
+    let (mut wire, diary) = open();
+    wire.is_stalled = true;
+    let frames: Vec<_> = [10, 20_000, 0, 40_000, 30_000, 50].map(|bytes| binary_frame(&vec![7; bytes])).into();
+    frames.iter().for_each(|frame| diary.send(frame.clone()).unwrap());
+    wire.cue(Cue::Woken);
+    let full: usize = frames[..5].iter().map(|frame| frame.len()).sum();
+    assert_eq!(wire.queued(), full as u64, "past {OUTBOX_HIGH} the rest waits in the pipe");
+    wire.is_stalled = false;
+    wire.feed(b"");
+    assert_eq!(wire.sent, frames.concat());
+    assert_eq!(wire.fate(), Fate::Open);
+}
+
+#[test]
+fn a_sender_that_ends_closes_the_socket_behind_what_it_sent() {
+    for is_dropped in [true, false] {
+        let (mut wire, diary) = open();
+        diary.send(text_frame("bye")).unwrap();
+        let sender = diary.sender.take().unwrap();
+        if is_dropped {
+            drop(sender)
+        } else {
+            sender.close()
+        }
+        wire.cue(Cue::Woken);
+        assert_eq!(wire.sent, [&text_frame("bye")[..], &closed(1000, "")].concat());
+        assert_eq!((wire.fate(), diary.take()), (Fate::Open, vec!["opened".to_string(), "closed here".to_string()]));
+    }
+}

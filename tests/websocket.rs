@@ -2,12 +2,18 @@
 
 mod wire;
 
+use proptest::prelude::*;
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tripoll::protocol::{Cue, Fate, OUTBOX_HIGH, SendError, Sender};
-use tripoll::websocket::{CloseCode, Ended, Limits, Message, Peer, Session, Socket, binary_frame, text_frame};
+use tripoll::websocket::{
+    CloseCode, Ended, Limits, Message, Peer, Reader, Session, Socket, Step, binary_frame, text_frame,
+};
+use tungstenite::protocol::{Role, WebSocketConfig};
 use wire::Wire;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -509,4 +515,236 @@ fn a_sender_that_ends_closes_the_socket_behind_what_it_sent() {
         assert_eq!(wire.sent, [&text_frame("bye")[..], &closed(1000, "")].concat());
         assert_eq!((wire.fate(), diary.take()), (Fate::Open, vec!["opened".to_string(), "closed here".to_string()]));
     }
+}
+
+/// The other end, in memory: what it is given to read, and what it wrote.
+#[derive(Default)]
+struct Pair {
+    input: VecDeque<u8>,
+    written: Vec<u8>,
+}
+
+impl Read for Pair {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { self.input.read(buffer) }
+    }
+}
+
+impl Write for Pair {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn tungstenite(role: Role) -> tungstenite::WebSocket<Pair> {
+    let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(None);
+    tungstenite::WebSocket::from_raw_socket(Pair::default(), role, Some(config))
+}
+
+/// Sends every message back.
+struct Echo;
+
+impl Session for Echo {
+    fn message(&mut self, message: Message, peer: &mut Peer<'_>) {
+        match message {
+            Message::Text(text) => peer.text(&text),
+            Message::Binary(bytes) => peer.binary(&bytes),
+        }
+    }
+}
+
+fn any_message() -> impl Strategy<Value = tungstenite::Message> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..400);
+    let small = || prop::collection::vec(any::<u8>(), 0..=125);
+    prop_oneof![
+        ".{0,200}".prop_map(tungstenite::Message::text),
+        bytes().prop_map(tungstenite::Message::binary),
+        small().prop_map(|bytes| tungstenite::Message::Ping(bytes.into())),
+        small().prop_map(|bytes| tungstenite::Message::Pong(bytes.into())),
+    ]
+}
+
+/// Anything that looks like frames, lawful or nearly so.
+fn any_frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let first = prop_oneof![
+        10 => prop::sample::select(vec![0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
+        1 => any::<u8>(),
+    ];
+    let payload = prop_oneof![
+        8 => ".{0,20}".prop_map(String::into_bytes),
+        4 => ("[aä€😀]{1,9}", any::<prop::sample::Index>()).prop_map(|(text, at)| text.as_bytes()[..at.index(text.len())].to_vec()),
+        2 => prop::collection::vec(any::<u8>(), 0..130),
+        1 => (MESSAGE_BYTES_MAX - 20..MESSAGE_BYTES_MAX + 20).prop_map(|bytes| vec![b'x'; bytes]),
+        1 => (900u16..5100, ".{0,9}").prop_map(|(code, why)| [&code.to_be_bytes(), why.as_bytes()].concat()),
+    ];
+    let unmasked = prop::sample::select([vec![false; 30], vec![true]].concat());
+    let frame = (first, payload, unmasked).prop_map(|(first, payload, unmasked)| match unmasked {
+        true => [&[first, payload.len().min(125) as u8], &payload[..payload.len().min(125)]].concat(),
+        false => frame(first, payload),
+    });
+    prop::collection::vec(frame, 1..12)
+}
+
+proptest! {
+    #[test]
+    fn a_client_of_somebody_elses_gets_back_what_it_sends(
+        messages in prop::collection::vec(any_message(), 0..8),
+        size in 1..2000usize,
+    ) {
+        let mut client = tungstenite(Role::Client);
+        let mut wire = Wire::over(Box::new(Socket::new(Arc::new(limits()), Echo)), SystemTime::UNIX_EPOCH);
+        let mut want = Vec::new();
+        for message in &messages {
+            client.send(message.clone()).unwrap();
+            match message {
+                tungstenite::Message::Ping(bytes) => want.push(tungstenite::Message::Pong(bytes.clone())),
+                tungstenite::Message::Pong(_) => {}
+                other => want.push(other.clone()),
+            }
+        }
+        let code = tungstenite::protocol::frame::coding::CloseCode::Library(4321);
+        client.close(Some(tungstenite::protocol::CloseFrame { code, reason: "enough".into() })).unwrap();
+        std::mem::take(&mut client.get_mut().written).chunks(size).for_each(|piece| wire.feed(piece));
+        prop_assert_eq!(wire.fate(), Fate::Finish);
+        client.get_mut().input.extend(wire.sent);
+        for message in want {
+            prop_assert_eq!(client.read().unwrap(), message);
+        }
+        prop_assert!(matches!(client.read(), Ok(tungstenite::Message::Close(Some(frame))) if frame.code == code));
+    }
+
+    #[test]
+    fn somebody_elses_server_reads_the_same_messages_and_refuses_the_same_frames(frames in any_frames(), size in 1..200usize) {
+        let input = frames.concat();
+        let mut theirs = tungstenite(Role::Server);
+        theirs.get_mut().input.extend(&input);
+        let mut want = Vec::new();
+        let is_open = loop {
+            match theirs.read() {
+                Ok(tungstenite::Message::Text(text)) => want.push(text.to_string()),
+                Ok(tungstenite::Message::Binary(bytes)) => want.push(format!("{:?}", Message::Binary(bytes.to_vec()))),
+                Ok(tungstenite::Message::Close(_)) => break false,
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error)) => {
+                    prop_assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    break true;
+                }
+                Err(_) => break false,
+            }
+        };
+        let Story { mut heard, fate, .. } = story(input.chunks(size));
+        if fate != Fate::Open {
+            heard.pop(); // How it ended.
+        }
+        // A character that a later fragment can't make whole is refused here at once, there when its frame is whole.
+        prop_assert_eq!(fate == Fate::Open, is_open);
+        prop_assert_eq!(heard, want);
+    }
+
+    #[test]
+    fn text_fails_at_its_first_byte_that_is_not_utf8(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..40),
+            ("[aä€😀]{1,1200}", any::<prop::sample::Index>(), any::<u8>()).prop_map(|(text, at, byte)| {
+                let mut bytes = text.into_bytes();
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                bytes
+            }),
+        ],
+        sizes in prop::collection::vec(0..1500usize, 1..20),
+        size in 1..3000usize,
+    ) {
+        // A text without an end, in fragments of all sizes; and where in it each of its bytes lies.
+        let (mut wire, mut places, mut rest) = (Vec::new(), Vec::new(), &bytes[..]);
+        for (at, size) in sizes.into_iter().chain([usize::MAX]).enumerate() {
+            let (fragment, others) = rest.split_at(size.min(rest.len()));
+            wire.extend(frame(u8::from(at == 0), fragment));
+            places.extend(wire.len() - fragment.len()..wire.len());
+            rest = others;
+        }
+        match first_wrong(&bytes) {
+            None => prop_assert!(!is_refused(&wire, size)),
+            Some(at) => {
+                prop_assert!(!is_refused(&wire[..places[at]], size));
+                prop_assert!(is_refused(&wire[..=places[at]], size));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_a_session_is_opened_first_and_closed_last_and_nothing_follows_a_close_frame(
+        acts in prop::collection::vec(0..14u8, 0..20),
+    ) {
+        let (mut wire, diary) = open();
+        for act in acts {
+            if wire.fate() != Fate::Open {
+                break;
+            }
+            match act {
+                0 => wire.feed(&text("say this")),
+                1 => wire.feed(&text("close that")),
+                2 => wire.feed(&text("pause 7")),
+                3 => wire.feed(&close(1000, "")),
+                4 => wire.feed(&frame(0x89, "ping")),
+                5 => wire.feed(&frame(0x01, "half")),
+                6 => wire.feed(&frame(0x80, "half")),
+                7 => wire.feed(&[0x70]),
+                8 => wire.cue(Cue::ShuttingDown),
+                9 => wire.end_of_input(),
+                10 => drop(diary.sender.borrow().as_ref().map(|sender| sender.send(text_frame("from elsewhere")))),
+                11 => drop(diary.sender.take()),
+                12 => wire.cue(Cue::Woken),
+                _ => wire.wait(7 * SECOND),
+            }
+        }
+        wire.cue(Cue::Closed);
+        let heard = diary.take();
+        prop_assert_eq!(&heard[0], "opened");
+        let is_end = |entry: &&String| ["by peer", "failed", "closed here", "lost"].iter().any(|end| entry.starts_with(end));
+        prop_assert_eq!(heard.iter().filter(is_end).count(), 1);
+        prop_assert!(heard.last().is_some_and(|last| is_end(&last)));
+        let opcodes = opcodes(&wire.sent);
+        let ends: Vec<_> = (0..opcodes.len()).filter(|at| opcodes[*at] == 0x88).collect();
+        prop_assert!(ends.is_empty() || ends == [opcodes.len() - 1], "{:x?}", opcodes);
+    }
+}
+
+/// The first byte of each of a server's frames, which here are short.
+fn opcodes(mut wire: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    while let [first, length, rest @ ..] = wire {
+        found.push(*first);
+        wire = &rest[usize::from(*length)..];
+    }
+    found
+}
+
+/// Where a text is wrong whatever follows.
+fn first_wrong(bytes: &[u8]) -> Option<usize> {
+    let from = std::str::from_utf8(bytes).err()?.valid_up_to();
+    let is_wrong = |to: &usize| std::str::from_utf8(&bytes[from..=*to]).is_err_and(|error| error.error_len().is_some());
+    (from..bytes.len()).find(is_wrong)
+}
+
+/// Whether what comes in pieces of that size breaks a rule.
+fn is_refused(wire: &[u8], size: usize) -> bool {
+    let (mut reader, mut input) = (Reader::default(), Vec::new());
+    for piece in wire.chunks(size) {
+        input.extend_from_slice(piece);
+        while !input.is_empty() {
+            match reader.step(&input, 10_000) {
+                Err(_) => return true,
+                Ok(Step::More) => break,
+                Ok(Step::Partly(taken) | Step::Whole(taken, _)) => drop(input.drain(..taken)),
+            }
+        }
+    }
+    false
 }

@@ -9,9 +9,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tripoll::http::{self, Listener, Request, Response, Service};
 use tripoll::protocol::{Cue, Fate, OUTBOX_HIGH, SendError, Sender};
 use tripoll::websocket::{
-    CloseCode, Ended, Limits, Message, Peer, Reader, Session, Socket, Step, binary_frame, text_frame,
+    CloseCode, Ended, Limits, Message, Peer, Reader, Session, Socket, Step, Upgrade, binary_frame, text_frame,
 };
 use tungstenite::protocol::{Role, WebSocketConfig};
 use wire::Wire;
@@ -747,4 +748,99 @@ fn is_refused(wire: &[u8], size: usize) -> bool {
         }
     }
     false
+}
+
+/// Says what it makes of a request for a socket.
+struct Doorman;
+
+impl Service for Doorman {
+    fn respond(&self, request: &Request<'_>) -> Response {
+        match Upgrade::of(request) {
+            Err(refusal) => refusal,
+            Ok(upgrade) => {
+                let upgrade = upgrade.choose(&["chat.v2", "chat", "Log"]);
+                assert_eq!(upgrade.response().status(), 101);
+                let (subprotocol, origin) = (upgrade.subprotocol().unwrap_or("-"), upgrade.origin().unwrap_or("-"));
+                Response::text(format!("{subprotocol} {origin} {}", upgrade.is_same_origin()))
+            }
+        }
+    }
+}
+
+/// The answer to a request, without its date.
+fn answer(head: &str) -> String {
+    let mut wire = Wire::new(&Listener::new(Arc::new(Doorman), http::Limits::default()), SystemTime::UNIX_EPOCH);
+    wire.feed(head.as_bytes());
+    String::from_utf8(wire.sent).unwrap()
+}
+
+/// The request of RFC 6455 §1.2.
+const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://example.com\r\n\
+    Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+#[test]
+fn a_request_for_a_socket_is_understood() {
+    let cases = [
+        ("", "", "chat http://example.com false"),
+        ("Upgrade: websocket", "upgrade: h2c, WebSocket", "chat http://example.com false"),
+        ("Connection: Upgrade", "Connection: keep-alive, upgrade,", "chat http://example.com false"),
+        ("Connection: Upgrade", "Connection: keep-alive\r\nConnection: UPGRADE", "chat http://example.com false"),
+        ("chat, superchat", "superchat, Log,chat.v2", "Log http://example.com false"),
+        ("chat, superchat", "superchat\r\nSec-WebSocket-Protocol: chat", "chat http://example.com false"),
+        ("chat, superchat", "Chat, log", "- http://example.com false"),
+        ("Sec-WebSocket-Protocol: chat, superchat\r\n", "", "- http://example.com false"),
+        ("Origin: http://example.com\r\n", "", "chat - true"),
+        ("http://example.com", "http://SERVER.example.com", "chat http://SERVER.example.com true"),
+        ("http://example.com", "https://server.example.com:81", "chat https://server.example.com:81 false"),
+        ("http://example.com", "null", "chat null false"),
+        (
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate",
+            "chat http://example.com false",
+        ),
+    ];
+    for (what, instead, want) in cases {
+        let answer = answer(&REQUEST.replacen(what, instead, usize::from(!what.is_empty())));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{instead}: {answer}");
+        assert_eq!(body, want, "{instead}");
+    }
+}
+
+/// RFC 6455 §4.2.1, §4.2.2, §4.4.
+#[test]
+fn a_request_that_is_none_for_a_socket_is_told_why() {
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let cases = [
+        ("GET", "POST", 405, "Allow: GET\r\n"),
+        ("GET", "HEAD", 405, "Allow: GET\r\n"),
+        ("HTTP/1.1", "HTTP/1.0", 426, "Upgrade: websocket\r\n"),
+        ("Upgrade: websocket\r\n", "", 426, "Upgrade: websocket\r\n"),
+        ("Upgrade: websocket", "Upgrade: websockets", 426, "Upgrade: websocket\r\n"),
+        ("Connection: Upgrade\r\n", "", 426, "Upgrade: websocket\r\n"),
+        ("Connection: Upgrade", "Connection: keep-alive", 426, "Upgrade: websocket\r\n"),
+        ("Version: 13", "Version: 8", 426, "Sec-WebSocket-Version: 13\r\n"),
+        ("Version: 13", "Version: 013", 426, "Sec-WebSocket-Version: 13\r\n"),
+        ("Version: 13", "Version: 13, 8", 426, "Sec-WebSocket-Version: 13\r\n"),
+        ("Sec-WebSocket-Version: 13\r\n", "", 400, "Sec-WebSocket-Version has to be there once"),
+        ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13", 400, "Sec-WebSocket-Version has to be there once"),
+        (key, "", 400, "Sec-WebSocket-Key has to be there once"),
+        (key, &key.repeat(2), 400, "Sec-WebSocket-Key has to be there once"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "", 400, "not 16 bytes"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ", 400, "not 16 bytes"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR==", 400, "not 16 bytes"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j", 400, "not 16 bytes"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZWE=", 400, "not 16 bytes"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZ!==", 400, "not 16 bytes"),
+        ("Origin: ", "Origin: http://a\r\nOrigin: ", 400, "there are two Origins"),
+        ("superchat", "chat", 400, "no list of different names"),
+        ("superchat", "super chat", 400, "no list of different names"),
+        ("superchat", "s\u{fc}per", 400, "no list of different names"),
+    ];
+    for (what, instead, status, said) in cases {
+        let answer = answer(&REQUEST.replacen(what, instead, 1));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{instead}: {answer}");
+        assert!(answer.contains(said), "{instead}: {answer}");
+    }
 }

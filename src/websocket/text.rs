@@ -4,10 +4,11 @@
 //! that the first-level cache holds: a whole text could not become a `String` without a second look at it, or `unsafe`.
 
 use super::Failure;
-use super::frame::{mask_after, unmask};
+use super::frame::unmask;
 
-/// What is unmasked and checked at a time.
+/// What is unmasked and checked at a time. Masks are as long as four bytes, so each piece begins with the first of them.
 const PIECE_BYTES_MAX: usize = 1024;
+const _: () = assert!(PIECE_BYTES_MAX % 4 == 0);
 
 /// A character's bytes less the last: what can wait for its rest.
 const TAIL_BYTES_MAX: usize = 3;
@@ -22,7 +23,6 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn push(&mut self, masked: &[u8], mask: [u8; 4]) -> Result<(), Failure> {
         let mut buffer = [0; TAIL_BYTES_MAX + PIECE_BYTES_MAX];
-        let mut mask = mask;
         self.text.reserve(masked.len());
         for piece in masked.chunks(PIECE_BYTES_MAX) {
             let begun = usize::from(self.tail_bytes);
@@ -30,7 +30,6 @@ impl Text {
             bytes[..begun].copy_from_slice(&self.tail[..begun]);
             bytes[begun..].copy_from_slice(piece);
             unmask(&mut bytes[begun..], mask);
-            mask = mask_after(mask, piece.len());
 
             let (whole, tail) = bytes.split_at(bytes.len() - begun_bytes(bytes));
             self.text.push_str(std::str::from_utf8(whole).map_err(|_| Failure::not_utf8())?);

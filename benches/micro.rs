@@ -17,10 +17,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use tripoll::files::{self, Files};
-use tripoll::http::{Limits, Listener, Request, Response, Service, Storage, find_end, parse_head};
+use tripoll::http::{Answer, Limits, Listener, Request, Response, Service, Storage, find_end, parse_head};
 use tripoll::poller::{Interest, Strategy, Token};
 use tripoll::protocol::{Cue, Driver, Link, Now, Outbox};
-use tripoll::router::Router;
+use tripoll::router::{Endpoint, Router};
 
 const WRK: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 
@@ -31,8 +31,8 @@ fn browser_request() -> Vec<u8> {
 struct Hello;
 
 impl Service for Hello {
-    fn respond(&self, _: &Request<'_>) -> Response {
-        Response::text("Hello, world\n")
+    fn respond(&self, _: &Request<'_>) -> Answer {
+        Response::text("Hello, world\n").into()
     }
 }
 
@@ -59,7 +59,7 @@ fn link_feed(c: &mut Criterion) {
     let now = Now { monotonic: Instant::now(), wall: SystemTime::now() + Duration::from_secs(1) };
     let files = || Files::new(folder.path(), files::Options::default()).unwrap();
     let mut router = Router::new(files());
-    router.add("GET", "/hello/{name}", Arc::new(|request| Response::text(request.param("name")))).unwrap();
+    router.add("GET", "/hello/{name}", Endpoint::new(|request| Response::text(request.param("name")))).unwrap();
     let (hello, files, router): (Arc<dyn Service>, Arc<dyn Service>, Arc<dyn Service>) =
         (Arc::new(Hello), Arc::new(files()), Arc::new(router));
     let waker = || Waker::noop().clone();

@@ -30,11 +30,12 @@
 //! ```
 //!
 //! To see how a server waits, read [`poller`], whose [`Poller`](poller::Poller) is the contract, then [`reactor`]. To see how HTTP is
-//! read, begin at [`http`]. To speak something else on the same loop, implement [`Protocol`](protocol::Protocol), as
-//! `examples/echo.rs` does in fifty lines.
+//! read, begin at [`http`]; for sockets that stay open, at [`websocket`]. To speak something else on the same loop, implement
+//! [`Protocol`](protocol::Protocol), as `examples/echo.rs` does in fifty lines.
 
 pub mod files;
 pub mod http;
+pub mod offload;
 pub mod poller;
 pub mod protocol;
 pub mod reactor;

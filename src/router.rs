@@ -1,6 +1,6 @@
 //! Which handler answers: routes by path and method, everything else by a fallback.
 
-use crate::http::{Method, Reception, Reject, Request, Response, Service, StatusCode};
+use crate::http::{Answer, Method, Reception, Reject, Request, Response, Service, Sink, StatusCode};
 use matchit::InsertError;
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,22 @@ use std::sync::Arc;
 const WHOLE_SERVER: &str = "*";
 
 /// A closure that answers requests.
-pub type Handler = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
+pub type Handler = Arc<dyn Fn(&Request<'_>) -> Answer + Send + Sync>;
+
+/// A closure that opens what takes a request's body piece by piece, or says why not.
+pub type Opener = Arc<dyn Fn(&Request<'_>) -> Result<Box<dyn Sink>, Response> + Send + Sync>;
+
+/// A closure that answers what nobody else does.
+pub type NotFound = Arc<dyn Fn(&Request<'_>) -> Response + Send + Sync>;
+
+/// Who answers a method on a path.
+#[derive(Clone)]
+pub enum Endpoint {
+    /// It gets the request with its body whole.
+    Handler(Handler),
+    /// It gets the head, and what it opens the body.
+    Opener(Opener),
+}
 
 /// Routes, what answers where none matches, and what answers where that has nothing either.
 pub struct Router {
@@ -17,14 +32,14 @@ pub struct Router {
     paths: matchit::Router<usize>,
     routes: Vec<Route>,
     fallback: Box<dyn Service>,
-    not_found: Option<Handler>,
+    not_found: Option<NotFound>,
 }
 
 /// The methods of one path.
 struct Route {
     /// As it was added: `{name}` and all.
     path: String,
-    handlers: Vec<(Method, Handler)>,
+    endpoints: Vec<(Method, Endpoint)>,
 }
 
 /// Why a route can't be added.
@@ -42,6 +57,13 @@ pub enum RouteError {
     /// Path and method are taken.
     #[allow(missing_docs)]
     Taken { method: String, path: String },
+}
+
+impl Endpoint {
+    /// A closure that gets the request with its body whole.
+    pub fn new<Said: Into<Answer>>(handler: impl Fn(&Request<'_>) -> Said + Send + Sync + 'static) -> Endpoint {
+        Endpoint::Handler(Arc::new(move |request| handler(request).into()))
+    }
 }
 
 impl fmt::Display for RouteError {
@@ -66,15 +88,15 @@ impl Router {
     }
 
     /// Lets `handler` answer, with 404, whatever neither a route nor the fallback has.
-    pub fn not_found(&mut self, handler: Handler) {
+    pub fn not_found(&mut self, handler: NotFound) {
         self.not_found = Some(handler);
     }
 
-    /// Lets `handler` answer `method` on `path`, in which `{name}` matches a segment and `{*name}` all the rest.
+    /// Lets `endpoint` answer `method` on `path`, in which `{name}` matches a segment and `{*name}` all the rest.
     ///
     /// # Errors
     /// [`RouteError`]
-    pub fn add(&mut self, method: &str, path: &str, handler: Handler) -> Result<(), RouteError> {
+    pub fn add(&mut self, method: &str, path: &str, endpoint: Endpoint) -> Result<(), RouteError> {
         let no_method = || RouteError::Method { method: method.into() };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| no_method())?;
         let no_path = |reason: String| RouteError::Path { path: path.into(), reason };
@@ -89,21 +111,21 @@ impl Router {
                     InsertError::Conflict { with } => RouteError::Collision { path: path.into(), with },
                     other => no_path(other.to_string()),
                 })?;
-                self.routes.push(Route { path: path.into(), handlers: Vec::new() });
+                self.routes.push(Route { path: path.into(), endpoints: Vec::new() });
                 self.routes.len() - 1
             }
         };
         let route = &mut self.routes[at];
-        if route.handlers.iter().any(|(candidate, _)| *candidate == method) {
+        if route.endpoints.iter().any(|(candidate, _)| *candidate == method) {
             return Err(RouteError::Taken { method: method.to_string(), path: path.into() });
         }
-        route.handlers.push((method, handler));
+        route.endpoints.push((method, endpoint));
         Ok(())
     }
 
     /// RFC 9110 §9.3.7: of the server as a whole, what some path of it allows. GET and HEAD every server has (§9.1).
     fn whole_server(&self) -> Response {
-        let routed = self.routes.iter().flat_map(|route| &route.handlers).map(|(method, _)| method.as_str());
+        let routed = self.routes.iter().flat_map(|route| &route.endpoints).map(|(method, _)| method.as_str());
         let mut methods: Vec<&str> = routed.chain(["GET", "HEAD", "OPTIONS"]).collect();
         methods.sort_unstable();
         methods.dedup();
@@ -123,14 +145,14 @@ impl Router {
 impl Route {
     /// The handler for a method. HEAD is answered by GET's, whose body is then left out (RFC 9110 §9.3.2); OPTIONS, where it has none, is
     /// answered by [`Router`] itself.
-    fn handler(&self, method: &Method) -> Result<&Handler, Reject> {
-        let of = |method: &Method| self.handlers.iter().find(|(candidate, _)| candidate == method);
+    fn endpoint(&self, method: &Method) -> Result<&Endpoint, Reject> {
+        let of = |method: &Method| self.endpoints.iter().find(|(candidate, _)| candidate == method);
         let found = of(method).or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None });
-        found.map(|(_, handler)| handler).ok_or_else(|| Reject::MethodNotAllowed { allow: self.allow() })
+        found.map(|(_, endpoint)| endpoint).ok_or_else(|| Reject::MethodNotAllowed { allow: self.allow() })
     }
 
     fn allow(&self) -> String {
-        let mut methods: Vec<&str> = self.handlers.iter().map(|(method, _)| method.as_str()).collect();
+        let mut methods: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
         if methods.contains(&"GET") && !methods.contains(&"HEAD") {
             methods.push("HEAD");
         }
@@ -143,24 +165,31 @@ impl Route {
 }
 
 impl Service for Router {
-    fn respond(&self, request: &Request<'_>) -> Response {
+    fn respond(&self, request: &Request<'_>) -> Answer {
         if request.path() == WHOLE_SERVER {
-            return self.whole_server();
+            return self.whole_server().into();
         }
         let Some((route, params)) = self.find(request) else {
-            let response = self.fallback.respond(request);
-            return match &self.not_found {
-                Some(handler) if response.status() == StatusCode::NOT_FOUND => {
-                    handler(request).with_status(StatusCode::NOT_FOUND)
+            return match (self.fallback.respond(request), &self.not_found) {
+                (Answer::Now(response), Some(handler)) if response.status() == StatusCode::NOT_FOUND => {
+                    handler(request).with_status(StatusCode::NOT_FOUND).into()
                 }
-                _ => response,
+                (answer, _) => answer,
             };
         };
-        match route.handler(request.method()) {
-            Ok(handler) => handler(&Request { params, ..request.clone() }),
+        match route.endpoint(request.method()) {
+            Ok(Endpoint::Handler(handler)) => handler(&Request { params, ..request.clone() }),
+            // A body of no bytes.
+            Ok(Endpoint::Opener(open)) => {
+                let request = Request { params, ..request.clone() };
+                match open(&request) {
+                    Ok(sink) => sink.finish(&request),
+                    Err(response) => response.into(),
+                }
+            }
             // RFC 9110 §9.3.7: what could be asked here.
             Err(_) if request.method() == Method::OPTIONS => {
-                Response::new(StatusCode::NO_CONTENT).field("Allow", &route.allow())
+                Response::new(StatusCode::NO_CONTENT).field("Allow", &route.allow()).into()
             }
             Err(reject) => reject.into(),
         }
@@ -170,9 +199,12 @@ impl Service for Router {
         if request.path() == WHOLE_SERVER {
             return Reception::Refuse(self.whole_server());
         }
-        let Some((route, _)) = self.find(request) else { return self.fallback.receive_body(request) };
-        match route.handler(request.method()) {
-            Ok(_) => Reception::Buffer,
+        let Some((route, params)) = self.find(request) else { return self.fallback.receive_body(request) };
+        match route.endpoint(request.method()) {
+            Ok(Endpoint::Handler(_)) => Reception::Buffer,
+            Ok(Endpoint::Opener(open)) => {
+                open(&Request { params, ..request.clone() }).map_or_else(Reception::Refuse, Reception::Sink)
+            }
             Err(_) if request.method() == Method::OPTIONS => Reception::Buffer,
             Err(reject) => Reception::Refuse(reject.into()),
         }

@@ -1,11 +1,12 @@
 //! The server: where HTTP meets sockets.
 
 use crate::files::{self, Cache, Files, Resolver};
-use crate::http::{self, Answered, Reject, Request, Response, Service};
+use crate::http::{self, Answer, Answered, Reject, Request, Response, Service, Sink};
+use crate::offload::{self, Pool};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
 use crate::protocol::{Link, Now};
 use crate::reactor::{self, Handle, Notice, Reactor};
-use crate::router::{Handler, RouteError, Router};
+use crate::router::{Endpoint, NotFound, RouteError, Router};
 use crate::sys;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -51,8 +52,9 @@ pub struct HttpServer {
     fields: Vec<(String, String)>,
     limits: http::Limits,
     loop_limits: reactor::Limits,
-    routes: Vec<(String, String, Handler)>,
-    not_found: Option<Handler>,
+    offload_limits: offload::Limits,
+    routes: Vec<(String, String, Endpoint)>,
+    not_found: Option<NotFound>,
     meter: Meter,
     on_notice: Box<dyn FnMut(&Notice)>,
     on_answer: Rc<dyn Fn(&Answered<'_>)>,
@@ -100,6 +102,7 @@ impl HttpServer {
             fields: Vec::new(),
             limits: http::Limits::default(),
             loop_limits: reactor::Limits::default(),
+            offload_limits: offload::Limits::default(),
             routes: Vec::new(),
             not_found: None,
             meter: Meter::default(),
@@ -167,20 +170,41 @@ impl HttpServer {
     /// rest; [`Request::param`] has what it matched. GET answers HEAD too. An answer to GET that has an ETag or a Last-Modified (see
     /// [`Response::with_validators`]) is turned into 304 or 412 where the request's preconditions say so; a handler of a method that changes
     /// something asks [`http::evaluate_preconditions`] before it does. A wrong or second route is an error of [`bind`](Self::bind).
-    pub fn route<Answer: Into<Response>>(
+    ///
+    /// What is not there yet a handler answers by [`Answer::after`] or [`Answer::offload`]; what goes on, by [`Response::stream`] or
+    /// [`Response::events`].
+    pub fn route<Said: Into<Answer>>(
         mut self,
         method: &str,
         path: &str,
-        handler: impl Fn(&Request<'_>) -> Answer + Send + Sync + 'static,
+        handler: impl Fn(&Request<'_>) -> Said + Send + Sync + 'static,
     ) -> HttpServer {
-        self.routes.push((method.into(), path.into(), Arc::new(move |request| handler(request).into())));
+        self.routes.push((method.into(), path.into(), Endpoint::new(handler)));
+        self
+    }
+
+    /// Lets a closure open what takes the body of such requests piece by piece, however long it is; or refuse it, before a client that asks
+    /// (`Expect: 100-continue`) sends it. [`Request::content_length`] has what the client declared, and no bound but the sink's own is put on it.
+    pub fn route_sink(
+        mut self,
+        method: &str,
+        path: &str,
+        open: impl Fn(&Request<'_>) -> std::result::Result<Box<dyn Sink>, Response> + Send + Sync + 'static,
+    ) -> HttpServer {
+        self.routes.push((method.into(), path.into(), Endpoint::Opener(Arc::new(open))));
+        self
+    }
+
+    /// Bounds of the threads for [`Answer::offload`]; none is started before the first.
+    pub fn offload_limits(mut self, limits: offload::Limits) -> HttpServer {
+        self.offload_limits = limits;
         self
     }
 
     /// Lets a closure answer whatever neither a route nor a file does. Its status is made 404.
-    pub fn not_found<Answer: Into<Response>>(
+    pub fn not_found<Said: Into<Response>>(
         mut self,
-        handler: impl Fn(&Request<'_>) -> Answer + Send + Sync + 'static,
+        handler: impl Fn(&Request<'_>) -> Said + Send + Sync + 'static,
     ) -> HttpServer {
         self.not_found = Some(Arc::new(move |request| handler(request).into()));
         self
@@ -210,7 +234,7 @@ impl HttpServer {
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
         let (router, folder) = self.router()?;
-        let service = Arc::new(router);
+        let (service, pool) = (Arc::new(router), Arc::new(Pool::new(self.offload_limits)));
         let mut listeners = Vec::new();
         for address in &self.addresses {
             listeners.append(&mut listen(address)?);
@@ -226,7 +250,7 @@ impl HttpServer {
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.push(listener.local_addr()?);
-            reactor.listen(listener, self.listener(service.clone()))?;
+            reactor.listen(listener, self.listener(service.clone()).offload_to(pool.clone()))?;
         }
         reactor.on_notice(self.on_notice);
         let resolver = folder.as_ref().map(|folder| folder.resolver);
@@ -258,8 +282,8 @@ impl HttpServer {
                 (Router::new(files), Some(folder))
             }
         };
-        for (method, path, handler) in &self.routes {
-            router.add(method, path, handler.clone())?;
+        for (method, path, endpoint) in &self.routes {
+            router.add(method, path, endpoint.clone())?;
         }
         if let Some(handler) = &self.not_found {
             router.not_found(handler.clone());
@@ -294,7 +318,7 @@ struct Folder {
 struct Nothing;
 
 impl Service for Nothing {
-    fn respond(&self, _: &Request<'_>) -> Response {
+    fn respond(&self, _: &Request<'_>) -> Answer {
         Reject::NotFound.into()
     }
 }

@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tripoll::http::{self, Request, Response, Service};
+use tripoll::http::{self, Answer, Request, Response, Service};
 use tripoll::poller::{Counters, Event, Interest, Poller, Token};
 use tripoll::protocol::{Accept, Cue, Link, MinRate, Now, OpenFile, Protocol};
 use tripoll::reactor::{Limits, Reactor, Shutdown};
@@ -399,9 +399,9 @@ impl Poller for Simulated {
 struct Echo;
 
 impl Service for Echo {
-    fn respond(&self, request: &Request<'_>) -> Response {
+    fn respond(&self, request: &Request<'_>) -> Answer {
         let length = request.path().trim_start_matches('/').parse().unwrap_or(0);
-        Response::bytes("text/plain", [pattern(length), request.body().to_vec()].concat())
+        Response::bytes("text/plain", [pattern(length), request.body().to_vec()].concat()).into()
     }
 }
 

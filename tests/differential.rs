@@ -21,7 +21,7 @@ use tripoll::files::{Files, Options};
 use tripoll::http::{Limits, Listener, Request, Response, Service, StatusCode, format_date};
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Link, Now};
-use tripoll::router::Router;
+use tripoll::router::{Endpoint, Router};
 use tripoll::sys;
 use wire::Wire;
 
@@ -231,7 +231,7 @@ fn changed() -> SystemTime {
 fn service(folder: &Path) -> Arc<dyn Service> {
     let mut router = Router::new(Files::new(folder, Options::default()).unwrap());
     let mut add = |method: &str, path: &str, handler: fn(&Request<'_>) -> Response| {
-        router.add(method, path, Arc::new(handler)).unwrap();
+        router.add(method, path, Endpoint::new(handler)).unwrap();
     };
     add("GET", "/ping", |request| match request.fields().get_str("x-probe") {
         Some(value) => Response::text("pong").field("X-Probe", value),

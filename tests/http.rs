@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tripoll::http::{
-    Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
+    self, Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
 };
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Cue, MinRate};
-use tripoll::router::Router;
+use tripoll::router::{Endpoint, Router};
 use wire::Wire;
 
 /// Sent after each case: whether it is answered tells whether the connection goes on, and that nothing was taken for
@@ -283,7 +283,7 @@ facts! {
 fn site() -> Arc<dyn Service> {
     let mut router = Router::new(Nothing);
     let mut add = |method: &str, path: &str, handler: fn(&Request<'_>) -> Response| {
-        router.add(method, path, Arc::new(handler)).unwrap();
+        router.add(method, path, Endpoint::new(handler)).unwrap();
     };
     add("GET", "/ping", |request| match request.fields().get_str("x-probe") {
         Some(value) => Response::text("pong").field("X-Probe", value),
@@ -316,13 +316,17 @@ fn site() -> Arc<dyn Service> {
 struct Marked(Router);
 
 impl Service for Marked {
-    fn respond(&self, request: &Request<'_>) -> Response {
-        self.0.respond(request).field("X-Method", request.method().as_str())
+    fn respond(&self, request: &Request<'_>) -> http::Answer {
+        let method = request.method().as_str();
+        match self.0.respond(request) {
+            http::Answer::Now(response) => http::Answer::Now(response.field("X-Method", method)),
+            answer => answer,
+        }
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
         match self.0.receive_body(request) {
-            Reception::Buffer => Reception::Buffer,
+            reception @ (Reception::Buffer | Reception::Sink(_)) => reception,
             Reception::Refuse(response) => {
                 assert_ne!(request.path(), "/panic-at-body", "as asked");
                 Reception::Refuse(response.field("X-Method", request.method().as_str()))
@@ -334,7 +338,7 @@ impl Service for Marked {
 struct Nothing;
 
 impl Service for Nothing {
-    fn respond(&self, request: &Request<'_>) -> Response {
+    fn respond(&self, request: &Request<'_>) -> http::Answer {
         assert_ne!(request.path(), "*", "the router answers that");
         Reject::NotFound.into()
     }
@@ -1180,12 +1184,18 @@ fn head_has_the_fields_of_get_one_by_one() {
 /// Without the field that tells HEAD from GET.
 fn unmarked_site() -> Arc<dyn Service> {
     let mut router = Router::new(Nothing);
-    router.add("GET", "/ping", Arc::new(|_| Response::text("pong"))).unwrap();
+    router.add("GET", "/ping", Endpoint::new(|_| Response::text("pong"))).unwrap();
     router
-        .add("GET", "/large", Arc::new(|_| Response::new(StatusCode::OK).with_body(Body::Shared([7; 100_000].into()))))
+        .add(
+            "GET",
+            "/large",
+            Endpoint::new(|_| Response::new(StatusCode::OK).with_body(Body::Shared([7; 100_000].into()))),
+        )
         .unwrap();
-    router.add("GET", "/none", Arc::new(|_| Response::new(StatusCode::NO_CONTENT))).unwrap();
-    router.add("POST", "/echo", Arc::new(|request| Response::text(String::from_utf8_lossy(request.body())))).unwrap();
+    router.add("GET", "/none", Endpoint::new(|_| Response::new(StatusCode::NO_CONTENT))).unwrap();
+    router
+        .add("POST", "/echo", Endpoint::new(|request| Response::text(String::from_utf8_lossy(request.body()))))
+        .unwrap();
     Arc::new(router)
 }
 
@@ -1231,7 +1241,7 @@ fn nothing_is_done_before_a_head_is_whole() {
         count.fetch_add(1, Ordering::SeqCst);
         Response::text("")
     };
-    router.add("POST", "/", Arc::new(handler)).unwrap();
+    router.add("POST", "/", Endpoint::new(handler)).unwrap();
     let listener = Listener::new(Arc::new(router), limits());
     let head = b"POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n";
     for cut in 0..head.len() {
@@ -1682,7 +1692,7 @@ fn a_request_tells_its_handler_all_about_it() {
         let (known, peer) = (request.method() == Method::GET, request.peer());
         Response::text(format!("{fields:?} {all} {known} {peer} {:?} {:?}", request.version(), request.now()))
     };
-    router.add("GET", "/", Arc::new(handler)).unwrap();
+    router.add("GET", "/", Endpoint::new(handler)).unwrap();
     let wire = "GET / HTTP/1.1\r\nHost: h\r\nA: \t b c \r\na:d\r\n\r\n";
     let sent = answers_to(&Listener::new(Arc::new(router), limits()), [wire.as_bytes()], false);
     let (answer, _) = read_answer(&sent, false).unwrap().unwrap();

@@ -753,13 +753,14 @@ fn a_pipe_is_full_at_its_bound() {
     let full = Err(SendError::Full);
     check(10, &[(10, Ok(())), (1, full), (0, Ok(()))]);
     check(10, &[(11, full), (10, Ok(()))]);
-    check(10, &[(9, Ok(())), (2, full), (1, Ok(())), (1, full)]);
+    check(42, &[(9, Ok(())), (2, full), (1, Ok(())), (1, full)]); // Behind another a message takes 32 bytes of its own.
+    check(999 * 33 + 1, &[[(1, Ok(())); 1_000].as_slice(), &[(1, full)]].concat());
     check(0, &[(1, full), (0, Ok(()))]);
 }
 
 #[test]
 fn what_is_taken_makes_room_and_nothing_is_lost_or_moved() {
-    let (sender, receiver, _) = counted_pipe(3);
+    let (sender, receiver, _) = counted_pipe(35);
     assert_eq!(sender.send(*b"ab"), Ok(()));
     assert_eq!(sender.send(*b"cd"), Err(SendError::Full));
     assert_eq!(sender.clone().send(*b"c"), Ok(()));
@@ -779,7 +780,7 @@ fn empty_bytes_take_no_place_in_a_pipe() {
 
 #[test]
 fn a_receiver_is_woken_by_the_first_bytes_and_by_the_end() {
-    let (sender, receiver, wakes) = counted_pipe(9);
+    let (sender, receiver, wakes) = counted_pipe(80);
     let steps: &[(&str, &dyn Fn(), usize)] = &[
         ("the first bytes", &|| sender.send(*b"a").unwrap(), 1),
         ("more bytes", &|| sender.send(*b"b").unwrap(), 1),
@@ -787,7 +788,7 @@ fn a_receiver_is_woken_by_the_first_bytes_and_by_the_end() {
         ("bytes beside others", &|| sender.send(*b"c").unwrap(), 1),
         ("taking all", &|| (0..3).for_each(|_| drop(receiver.take())), 1),
         ("first bytes again", &|| sender.send(*b"d").unwrap(), 2),
-        ("bytes that do not fit", &|| assert_eq!(sender.send(vec![0; 9]), Err(SendError::Full)), 2),
+        ("bytes that do not fit", &|| assert_eq!(sender.send(vec![0; 80]), Err(SendError::Full)), 2),
         ("a sender that is not the last", &|| drop(sender.clone()), 2),
         ("the end", &|| sender.close(), 3),
         ("the end again", &|| sender.close(), 3),
@@ -818,6 +819,37 @@ fn a_pipe_ends_after_what_was_queued() {
         assert_eq!(wakes.count(), 2, "{case}");
         assert_eq!((receiver.take(), receiver.take()), (bytes(b"a"), Taken::Ended), "{case}");
         assert_eq!(receiver.take(), Taken::Ended, "{case}, again");
+    }
+}
+
+#[test]
+fn a_pipe_that_is_cut_says_so_and_frees_what_it_held() {
+    let panicked = |sender: Sender| {
+        // resume_unwind does not print what the test wants to happen.
+        let unwound = std::thread::spawn(move || {
+            let _sender = sender;
+            std::panic::resume_unwind(Box::new("as asked"))
+        });
+        unwound.join().unwrap_err();
+    };
+    let cases: [(&str, &dyn Fn(Sender)); 3] = [
+        ("cut", &|sender| sender.cut()),
+        ("closed, then cut", &|sender| {
+            sender.close();
+            sender.cut();
+            sender.close();
+        }),
+        ("dropped by a panic, though not the last", &panicked),
+    ];
+    for (case, end) in cases {
+        let (sender, receiver, _) = counted_pipe(9);
+        let held = Arc::<[u8]>::from(*b"a");
+        sender.send(held.clone()).unwrap();
+        assert!(sender.is_open(), "{case}");
+        end(sender.clone());
+        assert_eq!(Arc::strong_count(&held), 1, "{case}");
+        assert_eq!((receiver.take(), receiver.take()), (Taken::Cut, Taken::Cut), "{case}");
+        assert_eq!((sender.is_open(), sender.send(*b"b")), (false, Err(SendError::Closed)), "{case}");
     }
 }
 
@@ -866,6 +898,7 @@ fn threads_send_in_their_own_order_and_the_last_ends_the_pipe() {
                 std::thread::yield_now();
             }
             Taken::Ended => break,
+            Taken::Cut => unreachable!("nobody cuts it"),
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tripoll::http::{Limits, Request, Response, Service};
+use tripoll::http::{Answer, Limits, Request, Response, Service};
 use tripoll::poller::Strategy;
 
 /// Longer than any answer takes on a busy machine: past it a hang is a failure.
@@ -29,10 +29,10 @@ static STARTING: Mutex<()> = Mutex::new(());
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
 impl Service for Recorder {
-    fn respond(&self, request: &Request<'_>) -> Response {
+    fn respond(&self, request: &Request<'_>) -> Answer {
         let target = format!("{}?{}", request.path(), request.query().unwrap_or_default());
         self.0.lock().unwrap().push(target.clone());
-        Response::text("answered\n").field("X-Target", &target)
+        Response::text("answered\n").field("X-Target", &target).into()
     }
 }
 

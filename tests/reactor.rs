@@ -478,6 +478,7 @@ impl Protocol for Relay {
                 Taken::Bytes(bytes) => cx.out().push(Chunk::Shared(bytes)),
                 Taken::Empty => return,
                 Taken::Ended => return cx.finish(),
+                Taken::Cut => return cx.abort(),
             }
         }
     }

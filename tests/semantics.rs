@@ -24,11 +24,11 @@ use tempfile::TempDir;
 use tripoll::Response;
 use tripoll::files::{Files, Options, Resolver, Root};
 use tripoll::http::{
-    EntityTag, Limits, Listener, RANGES_MAX, Reject, Request, Service, StatusCode, Validators, Verdict,
+    self, EntityTag, Limits, Listener, RANGES_MAX, Reject, Request, Service, StatusCode, Validators, Verdict,
     evaluate_preconditions, format_date,
 };
 use tripoll::poller::Strategy;
-use tripoll::router::Router;
+use tripoll::router::{Endpoint, Router};
 use wire::Wire;
 
 const RESOLVERS: [Resolver; 2] = [Resolver::Openat2, Resolver::Walk];
@@ -156,7 +156,7 @@ impl Site {
 struct NoFiles;
 
 impl Service for NoFiles {
-    fn respond(&self, _: &Request<'_>) -> Response {
+    fn respond(&self, _: &Request<'_>) -> http::Answer {
         Reject::NotFound.into()
     }
 }
@@ -164,7 +164,7 @@ impl Service for NoFiles {
 fn routes(files: Files) -> Router {
     let mut router = Router::new(files);
     let mut add = |method: &str, path: &str, handler: fn(&Request<'_>) -> Response| {
-        router.add(method, path, Arc::new(handler)).unwrap();
+        router.add(method, path, Endpoint::new(handler)).unwrap();
     };
     let all = |_: &Request<'_>| {
         let tag = Some(EntityTag::strong("v1"));

@@ -4,18 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms whose names may stand in it. A path that is not here points up.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("sys", &[]),
     ("poller", &["sys"]),
     ("protocol", &[]),
     ("timer", &["protocol"]),
     ("transport", &["sys", "protocol"]),
     ("reactor", &["sys", "poller", "protocol", "timer", "transport"]),
-    ("http", &["protocol"]),
+    ("offload", &[]),
+    ("http", &["protocol", "offload"]),
     ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
-    ("server", &["sys", "poller", "protocol", "reactor", "http", "files", "router"]),
+    ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
     ("lib", &["poller", "http", "server"]),
 ];

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tripoll::http::{self, Listener, Request, Response, Service};
+use tripoll::http::{self, Answer, Listener, Request, Response, Service};
 use tripoll::protocol::{Cue, Fate, OUTBOX_HIGH, SendError, Sender};
 use tripoll::websocket::{
     CloseCode, Ended, Limits, Message, Peer, Reader, Session, Socket, Step, Upgrade, binary_frame, text_frame,
@@ -518,6 +518,17 @@ fn a_sender_that_ends_closes_the_socket_behind_what_it_sent() {
     }
 }
 
+#[test]
+fn a_sender_that_cuts_ends_the_connection_at_once() {
+    let (mut wire, diary) = open();
+    diary.send(text_frame("never read")).unwrap();
+    diary.sender.borrow().as_ref().unwrap().cut();
+    wire.cue(Cue::Woken);
+    assert_eq!((wire.fate(), &*wire.sent), (Fate::Abort, &b""[..]));
+    wire.cue(Cue::Closed);
+    assert_eq!(diary.take(), ["opened", "closed here"]);
+}
+
 /// The other end, in memory: what it is given to read, and what it wrote.
 #[derive(Default)]
 struct Pair {
@@ -754,14 +765,14 @@ fn is_refused(wire: &[u8], size: usize) -> bool {
 struct Doorman;
 
 impl Service for Doorman {
-    fn respond(&self, request: &Request<'_>) -> Response {
+    fn respond(&self, request: &Request<'_>) -> Answer {
         match Upgrade::of(request) {
-            Err(refusal) => refusal,
+            Err(refusal) => refusal.into(),
             Ok(upgrade) => {
                 let upgrade = upgrade.choose(&["chat.v2", "chat", "Log"]);
                 assert_eq!(upgrade.response().status(), 101);
                 let (subprotocol, origin) = (upgrade.subprotocol().unwrap_or("-"), upgrade.origin().unwrap_or("-"));
-                Response::text(format!("{subprotocol} {origin} {}", upgrade.is_same_origin()))
+                Response::text(format!("{subprotocol} {origin} {}", upgrade.is_same_origin())).into()
             }
         }
     }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tripoll::http::{Limits, Listener, Reception, Reject, Request, Response, Service};
+use tripoll::http::{Answer, Limits, Listener, Reception, Reject, Request, Response, Service};
 
 /// A time of the wall that is the same in every run.
 fn noon() -> SystemTime {
@@ -158,9 +158,9 @@ fn without_interim(mut sent: Vec<u8>) -> Vec<u8> {
 struct Echo;
 
 impl Service for Echo {
-    fn respond(&self, request: &Request<'_>) -> Response {
+    fn respond(&self, request: &Request<'_>) -> Answer {
         let body: String = request.body().iter().map(|byte| format!("{byte:02x}")).collect();
-        Response::text(body).field("X-Method", request.method().as_str())
+        Response::text(body).field("X-Method", request.method().as_str()).into()
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {

@@ -23,7 +23,7 @@ pub use media_type::media_type;
 pub use path::{DotNames, Resolved, resolve};
 pub use root::{Resolver, Root};
 
-use crate::http::{Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
+use crate::http::{Answer, Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use crate::protocol::OpenFile;
 use crate::sys;
 use coding::Accepted;
@@ -245,8 +245,8 @@ impl Files {
 }
 
 impl Service for Files {
-    fn respond(&self, request: &Request<'_>) -> Response {
-        self.answer(request).unwrap_or_else(Response::from)
+    fn respond(&self, request: &Request<'_>) -> Answer {
+        self.answer(request).unwrap_or_else(Response::from).into()
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {

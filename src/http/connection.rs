@@ -5,104 +5,31 @@
 //! ```text
 //!            ┌────────────────────── answered, keep-alive ──────────────────────┐
 //!            ▼                                                                   │
-//!   Opened ▶ Head ──▶ no body: respond ──────────────────────────────────────▶ answer ──▶ Over: close
-//!            │  └───▶ a body that is wanted: Body, collecting ──▶ respond ──────┤
-//!            │  └───▶ a body that is not: answer, then Body, discarding ▶ Head  │
-//!            └── bad head, too long, too late: reject ─────────────────────────▶┘
+//!   Opened ▶ Head ──▶ no body ──────────────────────▶ Service ──▶ Answer ─▶ Now ─┼─▶ Over: close
+//!            │  └───▶ a body that is wanted: Body ──────┘           │  ▲ └▶ Stream ┤
+//!            │  └───▶ a body that is not: answer, then Body ▶ Head  │  └── Later   │
+//!            └── bad head, too long, too late: reject ─────────────▶┼──────────────┘
+//!                                                                   └▶ Upgrade: another protocol
 //! ```
 
-use super::date::DateText;
+use super::answer::{Answer, Later, Source, Take};
 use super::framing::{BodyReader, ChunkedReader, Step};
 use super::head::{self, Head, Storage};
-use super::response::Exchange;
-use super::{
-    Framing, Limits, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Service, StatusCode, Version,
-};
-use crate::protocol::{Accept, Context, Cue, Deadline, Now, Outbox, Protocol};
-use std::cell::RefCell;
+use super::incoming::{Content, Incoming, Pause};
+use super::listener::{Answered, Shared};
+use super::response::{After, Exchange};
+use super::stream::{self, Progress, Stream, Streaming};
+use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, StatusCode, Version};
+use crate::protocol::{Context, Cue, Deadline, Protocol};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::sync::mpsc;
+use std::task::Waker;
+use std::time::Instant;
 
 /// Empty lines before a request that are read over (RFC 9112 §2.2 asks for at least one): some clients end a body with one too many.
 const EMPTY_LINES_MAX: u8 = 8;
-
-/// Makes the connections of one loop.
-pub struct Listener(Rc<Shared>);
-
-/// What the connections of one loop have in common.
-struct Shared {
-    service: Arc<dyn Service>,
-    limits: Limits,
-    /// Rendered fields of every answer.
-    fields: Vec<u8>,
-    date: RefCell<DateText>,
-    on_answer: Box<dyn Fn(&Answered<'_>)>,
-}
-
-/// An answer that was given: for who counts, or keeps a log.
-#[derive(Debug)]
-pub struct Answered<'a> {
-    /// What was asked; `None` where what came could not be read as a request.
-    pub request: Option<&'a Request<'a>>,
-    /// Who asked.
-    pub peer: SocketAddr,
-    /// When it was answered: the time of the loop's turn.
-    pub now: SystemTime,
-    /// What was answered.
-    pub status: StatusCode,
-    /// Bytes of the body that goes with it.
-    pub body_bytes: u64,
-}
-
-impl Listener {
-    /// Connections that ask `service`.
-    pub fn new(service: Arc<dyn Service>, limits: Limits) -> Listener {
-        Listener::with_fields(service, limits, &[])
-    }
-
-    /// The same, with fields that every answer has.
-    ///
-    /// # Panics
-    /// Where [`check_field`](super::check_field) says no.
-    pub fn with_fields(service: Arc<dyn Service>, limits: Limits, fields: &[(String, String)]) -> Listener {
-        let carrier = Response::new(super::StatusCode::OK);
-        let carrier = fields.iter().fold(carrier, |carrier, (name, value)| carrier.field(name, value));
-        let (fields, date) = (carrier.into_lines(), RefCell::default());
-        Listener(Rc::new(Shared { service, limits, fields, date, on_answer: Box::new(|_| ()) }))
-    }
-
-    /// The same, with somebody who is told of each answer as it is queued. Called on the loop's thread: it must not block.
-    pub fn on_answer(self, tell: impl Fn(&Answered<'_>) + 'static) -> Listener {
-        let shared = Rc::into_inner(self.0).expect("a listener has no connections before it listens");
-        Listener(Rc::new(Shared { on_answer: Box::new(tell), ..shared }))
-    }
-
-    /// A connection with `peer`.
-    pub fn connection(&self, peer: SocketAddr) -> Connection {
-        Connection { shared: self.0.clone(), peer: peer.into(), phase: Phase::HEAD }
-    }
-}
-
-impl Accept for Listener {
-    fn protocol(&mut self, peer: SocketAddr) -> Box<dyn Protocol> {
-        Box::new(self.connection(peer))
-    }
-
-    fn refusal(&mut self, now: Now) -> Vec<u8> {
-        let mut out = Outbox::default();
-        let mut date = self.0.date.borrow_mut();
-        let (date, fields) = (date.at(now.wall), self.0.fields.as_slice());
-        let exchange = Exchange { is_head: false, version: Version::Http11, closes: true, date, fields };
-        Response::from(Reject::Unavailable).render(&exchange, &mut out);
-        match out.front() {
-            Some(crate::protocol::Piece::Bytes(bytes)) => bytes.to_vec(),
-            _ => unreachable!("a reject is one piece of bytes"),
-        }
-    }
-}
 
 /// One connection. Small, since thousands of them are idle.
 pub struct Connection {
@@ -151,6 +78,10 @@ enum Phase {
     },
     /// Awaiting the rest of a body.
     Body(Box<Incoming>),
+    /// Awaiting an answer of ours.
+    Later(Box<Pending>),
+    /// Sending an answer that goes on.
+    Stream(Box<Outgoing>),
     /// The last answer is given.
     Over,
 }
@@ -164,41 +95,28 @@ impl Phase {
     }
 }
 
-/// A request whose body is on its way.
-struct Incoming {
-    reader: BodyReader,
-    content_bytes: u64,
-    /// When it was awaited first; and what of it had come by then, which is nothing unless we could not take it.
-    since: Instant,
-    counted_from: u64,
-    /// When content came last, or since when it is awaited.
-    received: Instant,
-    fate: Content,
-    /// The server is going down: no request follows.
+/// A request whose answer comes later.
+struct Pending {
+    /// As it came, to be read again then.
+    head: Vec<u8>,
+    from: Awaited,
     is_last: bool,
 }
 
-impl Incoming {
-    /// When it is too late, or too slow, unless more comes.
-    fn ends_at(&self, limits: &Limits) -> Option<Instant> {
-        let stalls_at = self.received.checked_add(limits.body_timeout);
-        limits.body_rate_min.ends_at(stalls_at, self.since, self.content_bytes - self.counted_from)
-    }
-
-    fn is_late(&self, now: Now, limits: &Limits) -> bool {
-        self.ends_at(limits).is_some_and(|at| at <= now.monotonic)
-    }
-
-    fn deadline(&self, limits: &Limits) -> Deadline {
-        self.ends_at(limits).map_or(Deadline::Never, Deadline::At)
-    }
+/// Where an answer comes from.
+enum Awaited {
+    Timer { at: Instant, respond: Box<dyn FnOnce() -> Response> },
+    Thread(mpsc::Receiver<Response>),
 }
 
-enum Content {
-    /// It is for the handler. The head is kept as it came, to be read again when the body is whole.
-    Collect { head: Vec<u8>, body: Vec<u8> },
-    /// The request is answered already.
-    Discard,
+/// An answer that goes on.
+struct Outgoing {
+    /// Of the request, as it came: to tell what was answered when it is over.
+    head: Vec<u8>,
+    status: StatusCode,
+    streaming: Streaming,
+    /// The connection does not outlive it.
+    closes: bool,
 }
 
 impl Protocol for Connection {
@@ -215,6 +133,11 @@ impl Protocol for Connection {
             }
             Phase::Head { .. } => self.receive_head(input, cx),
             Phase::Body(_) => self.receive_body(input, cx),
+            // The next request waits, as much of it as a head may have.
+            Phase::Later(_) | Phase::Stream(_) => {
+                cx.pause_input(input.len() >= self.input_max());
+                0
+            }
             Phase::Over => input.len(),
         }
     }
@@ -236,33 +159,36 @@ impl Protocol for Connection {
             (Cue::DeadlinePassed, Phase::Body(incoming)) if !incoming.is_late(cx.now, &self.shared.limits) => {
                 cx.deadline(incoming.deadline(&self.shared.limits));
             }
-            // Until there was room it could not be taken, however fast it came.
-            (Cue::Room, Phase::Body(incoming)) => {
-                incoming.since = cx.now.monotonic;
-                incoming.received = cx.now.monotonic;
-                incoming.counted_from = incoming.content_bytes;
+            (Cue::Room, Phase::Body(incoming)) => incoming.await_anew(cx.now),
+            (Cue::DeadlinePassed, Phase::Body(_)) => self.refuse_body(Reject::RequestTimeout, cx),
+            (Cue::EndOfInput, Phase::Body(_)) => self.refuse_body(Reject::BadRequest("the body is cut off"), cx),
+            (Cue::Woken, Phase::Body(_)) => self.resume_body(cx),
+            (Cue::Woken | Cue::DeadlinePassed, Phase::Later(_)) => self.look_for_answer(cx),
+            (Cue::Woken | Cue::Room, Phase::Stream(_)) => self.stream(cx),
+            (Cue::DeadlinePassed, Phase::Stream(outgoing)) => outgoing.streaming.beat(cx),
+            // A client that ends its side would never see the end of what has none.
+            (Cue::EndOfInput | Cue::ShuttingDown, Phase::Stream(outgoing)) if outgoing.streaming.is_live() => {
+                outgoing.closes = true;
+                outgoing.streaming.end(cx);
+                self.stream_ends(cx);
             }
-            (Cue::DeadlinePassed | Cue::EndOfInput, Phase::Body(incoming)) => match (&incoming.fate, cue) {
-                (Content::Discard, _) => self.end(cx),
-                (Content::Collect { .. }, Cue::DeadlinePassed) => {
-                    self.respond_to_collected(Err(Reject::RequestTimeout), cx)
-                }
-                (Content::Collect { .. }, _) => {
-                    self.respond_to_collected(Err(Reject::BadRequest("the body is cut off")), cx);
-                }
-            },
             (Cue::ShuttingDown, Phase::Head { is_last, .. }) => *is_last = true,
             (Cue::ShuttingDown, Phase::Body(incoming)) => incoming.is_last = true,
-            (Cue::Opened, Phase::Body(_) | Phase::Over)
+            (Cue::ShuttingDown, Phase::Later(pending)) => pending.is_last = true,
+            (Cue::ShuttingDown, Phase::Stream(outgoing)) => outgoing.closes = true,
+            (Cue::Closed, Phase::Stream(_)) => self.stream_ends(cx),
+            (Cue::EndOfInput, Phase::Later(_) | Phase::Stream(_)) => unreachable!("input is paused"),
+            (Cue::Opened, Phase::Body(_) | Phase::Later(_) | Phase::Stream(_) | Phase::Over)
             | (Cue::DeadlinePassed | Cue::EndOfInput | Cue::ShuttingDown, Phase::Over)
-            | (Cue::Room, Phase::Head { .. } | Phase::Over)
-            | (Cue::Woken | Cue::Closed, _) => {}
+            | (Cue::Room, Phase::Head { .. } | Phase::Later(_) | Phase::Over)
+            | (Cue::Woken, Phase::Head { .. } | Phase::Over)
+            | (Cue::Closed, Phase::Head { .. } | Phase::Body(_) | Phase::Later(_) | Phase::Over) => {}
         }
     }
 
     fn input_max(&self) -> usize {
         match self.phase {
-            Phase::Head { .. } => self.shared.limits.head_bytes_max,
+            Phase::Head { .. } | Phase::Later(_) | Phase::Stream(_) => self.shared.limits.head_bytes_max,
             Phase::Body(_) => ChunkedReader::INPUT_MAX,
             Phase::Over => usize::MAX,
         }
@@ -270,6 +196,10 @@ impl Protocol for Connection {
 }
 
 impl Connection {
+    pub(super) fn new(shared: Rc<Shared>, peer: SocketAddr) -> Connection {
+        Connection { shared, peer: peer.into(), phase: Phase::HEAD }
+    }
+
     fn receive_head(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         let Phase::Head { searched, is_timed, is_head, .. } = &mut self.phase else {
             unreachable!("the caller matched it")
@@ -306,11 +236,11 @@ impl Connection {
         let request = self.request(&head, &[], cx);
         let is_known = METHODS_KNOWN.contains(&head.method.as_str());
         let Some(reader) = BodyReader::new(head.framing) else {
-            let response = match is_known {
+            let answer = match is_known {
                 true => guard(|| self.shared.service.respond(&request)),
                 false => Reject::MethodUnknown.into(),
             };
-            return self.respond(response, &request, head.keep_alive, cx);
+            return self.answer(answer, bytes, &request, head.keep_alive, cx);
         };
         let reception = match is_known {
             true => catch_unwind(AssertUnwindSafe(|| self.shared.service.receive_body(&request)))
@@ -318,44 +248,37 @@ impl Connection {
             false => Reception::Refuse(Reject::MethodUnknown.into()),
         };
         let limits = &self.shared.limits;
-        match (reception, head.framing) {
+        let fate = match (reception, head.framing) {
             (Reception::Buffer, Framing::Length(length)) if length > limits.body_bytes_max => {
-                self.respond(Reject::ContentTooLarge.into(), &request, false, cx);
-            }
-            (Reception::Buffer, _) => {
-                // RFC 9110 §10.1.1: not needed where the body has begun to come.
-                if head.expects_continue && !body_begun {
-                    cx.out().write(b"HTTP/1.1 100 Continue\r\n\r\n");
-                }
-                self.await_body(reader, Content::Collect { head: bytes.to_vec(), body: Vec::new() }, cx);
+                return self.respond(Reject::ContentTooLarge.into(), bytes, &request, false, cx);
             }
             (Reception::Refuse(response), framing) => {
-                // A client that waits for 100 may send the body or not: what comes next can't be told apart.
+                // A client that waits for 100 may send the body or not: what comes next can't be told apart. And who is sent a stream sends no more.
                 let is_bounded = match framing {
                     Framing::Length(length) => length <= limits.discard_bytes_max,
                     Framing::Chunked | Framing::None => true,
                 };
-                let goes_on = head.keep_alive && is_bounded && !head.expects_continue;
-                self.respond(response, &request, goes_on, cx);
-                if !matches!(self.phase, Phase::Over) {
+                let is_whole = response.body().len().is_some();
+                let goes_on = head.keep_alive && is_bounded && is_whole && !head.expects_continue;
+                self.respond(response, bytes, &request, goes_on, cx);
+                if matches!(self.phase, Phase::Head { .. }) {
                     self.await_body(reader, Content::Discard, cx);
                 }
+                return;
             }
+            (Reception::Buffer, _) => Content::Collect { head: bytes.to_vec(), body: Vec::new() },
+            (Reception::Sink(sink), _) => Content::Sink { head: bytes.to_vec(), sink },
+        };
+        // RFC 9110 §10.1.1: not needed where the body has begun to come.
+        if head.expects_continue && !body_begun {
+            cx.out().write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
+        self.await_body(reader, fate, cx);
     }
 
     fn await_body(&mut self, reader: BodyReader, fate: Content, cx: &mut Context<'_>) {
-        let is_last = self.phase.answers_last();
-        let now = cx.now.monotonic;
-        self.phase = Phase::Body(Box::new(Incoming {
-            reader,
-            content_bytes: 0,
-            since: now,
-            counted_from: 0,
-            received: now,
-            fate,
-            is_last,
-        }));
+        let incoming = Incoming::new(reader, fate, cx.now, self.phase.answers_last());
+        self.phase = Phase::Body(Box::new(incoming));
         let limits = &self.shared.limits;
         cx.deadline(Deadline::After(limits.body_rate_min.first_look(limits.body_timeout)));
     }
@@ -369,28 +292,38 @@ impl Connection {
             Ok(Step::LastContent(taken)) => (taken, taken, true),
             Ok(Step::End(taken)) => (taken, 0, true),
             Err(reject) => {
-                match incoming.fate {
-                    Content::Collect { .. } => self.respond_to_collected(Err(reject), cx),
-                    Content::Discard => self.end(cx), // It has its answer.
-                }
+                self.refuse_body(reject, cx);
                 return input.len();
             }
         };
-        incoming.content_bytes += content as u64;
+        incoming.note(content, cx.now);
         let limits = &self.shared.limits;
         match &mut incoming.fate {
             Content::Collect { .. } if incoming.content_bytes > limits.body_bytes_max => {
-                self.respond_to_collected(Err(Reject::ContentTooLarge), cx);
+                self.refuse_body(Reject::ContentTooLarge, cx);
             }
             Content::Discard if incoming.content_bytes > limits.discard_bytes_max => self.end(cx),
             Content::Collect { body, .. } => {
                 body.extend_from_slice(&input[..content]);
-                // The deadline stays as it is: when it passes, what came meanwhile is seen.
-                if content > 0 {
-                    incoming.received = cx.now.monotonic;
-                }
                 if is_end {
-                    self.respond_to_collected(Ok(()), cx);
+                    self.body_ends(Ok(()), cx);
+                }
+            }
+            Content::Sink { sink, .. } => {
+                let take = match content {
+                    0 => Take::More,
+                    _ => catch_unwind(AssertUnwindSafe(|| sink.piece(&input[..content], &|| cx.waker())))
+                        .unwrap_or_else(|_| Take::Refuse(Reject::HandlerPanicked.into())),
+                };
+                match take {
+                    Take::Refuse(response) => self.body_ends(Err(response), cx),
+                    Take::More if is_end => self.body_ends(Ok(()), cx),
+                    Take::More => {}
+                    Take::Pause => {
+                        incoming.pause = if is_end { Pause::AtEnd } else { Pause::Midway };
+                        cx.pause_input(true);
+                        cx.deadline(Deadline::Never);
+                    }
                 }
             }
             Content::Discard if is_end && incoming.is_last => self.end(cx),
@@ -400,20 +333,58 @@ impl Connection {
         taken
     }
 
-    /// A body is whole, or never will be: reads its head again, and asks the service or says why not.
-    fn respond_to_collected(&mut self, is_whole: Result<(), Reject>, cx: &mut Context<'_>) {
+    /// Who takes a body may be ready for more.
+    fn resume_body(&mut self, cx: &mut Context<'_>) {
+        let Phase::Body(incoming) = &mut self.phase else { unreachable!("the caller matched it") };
+        let Content::Sink { sink, .. } = &mut incoming.fate else { return };
+        match incoming.pause {
+            Pause::No => {}
+            Pause::Midway | Pause::AtEnd if !sink.is_ready() => {}
+            Pause::Midway => {
+                incoming.pause = Pause::No;
+                incoming.await_anew(cx.now);
+                cx.pause_input(false);
+                cx.deadline(incoming.deadline(&self.shared.limits));
+            }
+            Pause::AtEnd => {
+                cx.pause_input(false);
+                self.body_ends(Ok(()), cx);
+            }
+        }
+    }
+
+    /// A body never will be whole.
+    fn refuse_body(&mut self, reject: Reject, cx: &mut Context<'_>) {
+        match &self.phase {
+            Phase::Body(incoming) if matches!(incoming.fate, Content::Discard) => self.end(cx), // It has its answer.
+            _ => self.body_ends(Err(reject.into()), cx),
+        }
+    }
+
+    /// A body that is wanted is whole, or never will be: reads its head again, and asks whom it was for, or says why not.
+    fn body_ends(&mut self, ending: Result<(), Response>, cx: &mut Context<'_>) {
         let Phase::Body(incoming) = std::mem::replace(&mut self.phase, Phase::Over) else {
             unreachable!("the caller matched it")
         };
-        let Content::Collect { head, body } = incoming.fate else { unreachable!("the caller matched it") };
-        let mut storage = Storage::new();
-        let head = head::parse_head(&head, &mut storage).expect("it was read before");
-        let request = self.request(&head, &body, cx);
-        let response = match is_whole {
-            Ok(()) => guard(|| self.shared.service.respond(&request)),
-            Err(reject) => reject.into(),
+        let Incoming { fate, is_last, .. } = *incoming;
+        let (bytes, body, sink) = match fate {
+            Content::Collect { head, body } => (head, body, None),
+            Content::Sink { head, sink } => (head, Vec::new(), Some(sink)),
+            Content::Discard => unreachable!("nobody wants it"),
         };
-        self.respond(response, &request, head.keep_alive && !incoming.is_last, cx);
+        let (head, mut storage) = (bytes.as_slice(), Storage::new());
+        let head = head::parse_head(head, &mut storage).expect("it was read before");
+        let request = self.request(&head, &body, cx);
+        match (ending, sink) {
+            (Err(response), _) => self.respond(response, &bytes, &request, false, cx),
+            (Ok(()), sink) => {
+                let answer = guard(|| match sink {
+                    None => self.shared.service.respond(&request),
+                    Some(sink) => sink.finish(&request),
+                });
+                self.answer(answer, &bytes, &request, head.keep_alive && !is_last, cx);
+            }
+        }
     }
 
     fn request<'a>(&self, head: &Head<'a>, body: &'a [u8], cx: &Context<'_>) -> Request<'a> {
@@ -423,6 +394,7 @@ impl Connection {
             host: head.host,
             version: head.version,
             fields: head.fields,
+            framing: head.framing,
             body,
             peer: self.peer.address(),
             now: cx.now.wall,
@@ -431,36 +403,165 @@ impl Connection {
         }
     }
 
-    fn respond(&mut self, response: Response, request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
-        let closes = !keep_alive || response.closes() || self.phase.answers_last();
-        let is_head = request.method == Method::HEAD;
-        self.write(response.settle(request), Some(request), is_head, closes, cx);
-        if closes { self.end(cx) } else { self.await_head(cx) }
+    /// Does what a handler says. `head`: the bytes of the request's.
+    fn answer(&mut self, answer: Answer, head: &[u8], request: &Request<'_>, keep_alive: bool, cx: &mut Context<'_>) {
+        let source = match answer {
+            Answer::Now(response) => return self.respond(response, head, request, keep_alive, cx),
+            Answer::Upgrade(response, protocol) => {
+                let response = response.with_status(StatusCode::SWITCHING_PROTOCOLS);
+                self.write(response, Some(request), false, After::Upgrade, cx);
+                self.phase = Phase::Over;
+                return cx.become_(protocol);
+            }
+            Answer::Later(Later(source)) => source,
+        };
+        let is_last = !keep_alive || self.phase.answers_last();
+        let from = match source {
+            Source::Timer(time, respond) => match cx.now.monotonic.checked_add(time) {
+                Some(at) => {
+                    cx.deadline(Deadline::At(at));
+                    Awaited::Timer { at, respond }
+                }
+                None => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
+            },
+            Source::Thread(respond) => {
+                let (tell, told) = mpsc::sync_channel(1);
+                let waker = cx.waker();
+                let job = move || {
+                    let _bell = Bell(waker); // It rings though `respond` panics.
+                    let _ = tell.send(respond());
+                };
+                if self.shared.pool.submit(Box::new(job)).is_err() {
+                    return self.respond(Reject::Busy.into(), head, request, keep_alive, cx);
+                }
+                cx.deadline(Deadline::Never);
+                Awaited::Thread(told)
+            }
+        };
+        cx.pause_input(true);
+        self.phase = Phase::Later(Box::new(Pending { head: head.to_vec(), from, is_last }));
+    }
+
+    /// The answer that comes later may be there.
+    fn look_for_answer(&mut self, cx: &mut Context<'_>) {
+        let Phase::Later(pending) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            unreachable!("the caller matched it")
+        };
+        let Pending { head: bytes, from, is_last } = *pending;
+        let awaited = match from {
+            Awaited::Timer { at, respond } if cx.now.monotonic >= at => Ok(guard(|| respond().into())),
+            Awaited::Timer { at, respond } => {
+                cx.deadline(Deadline::At(at));
+                Err(Awaited::Timer { at, respond })
+            }
+            Awaited::Thread(told) => match told.try_recv() {
+                Ok(response) => Ok(guard(|| response.into())),
+                Err(mpsc::TryRecvError::Disconnected) => Ok(Reject::HandlerPanicked.into()),
+                Err(mpsc::TryRecvError::Empty) => Err(Awaited::Thread(told)),
+            },
+        };
+        let answer = match awaited {
+            Ok(answer) => answer,
+            Err(from) => {
+                self.phase = Phase::Later(Box::new(Pending { head: bytes, from, is_last }));
+                return;
+            }
+        };
+        cx.pause_input(false);
+        let mut storage = Storage::new();
+        let head = head::parse_head(&bytes, &mut storage).expect("it was read before");
+        let request = self.request(&head, &[], cx);
+        self.answer(answer, &bytes, &request, head.keep_alive && !is_last, cx);
+    }
+
+    fn respond(
+        &mut self,
+        response: Response,
+        head: &[u8],
+        request: &Request<'_>,
+        keep_alive: bool,
+        cx: &mut Context<'_>,
+    ) {
+        let response = response.settle(request);
+        // The end of a stream to HTTP/1.0 is the connection's.
+        let is_unbounded = response.body().len().is_none() && request.version == Version::Http10;
+        let closes = !keep_alive || response.closes() || self.phase.answers_last() || is_unbounded;
+        let (is_head, status) = (request.method == Method::HEAD, response.status());
+        let after = if closes { After::Close } else { After::KeepAlive };
+        match self.write(response, Some(request), is_head, after, cx) {
+            Some(stream) => {
+                let framing = match request.version {
+                    Version::Http10 => stream::Framing::Close,
+                    Version::Http11 => stream::Framing::Chunked,
+                };
+                let streaming = stream.begin(framing, cx);
+                cx.pause_input(!streaming.is_live());
+                self.phase = Phase::Stream(Box::new(Outgoing { head: head.to_vec(), status, streaming, closes }));
+                self.stream(cx);
+            }
+            None if closes => self.end(cx),
+            None => self.await_head(cx),
+        }
     }
 
     /// Answers what could not be read as a request, and ends: where the next one would begin is not known.
     fn reject(&mut self, reject: Reject, cx: &mut Context<'_>) {
         debug_assert!(!reject.connection_lives(), "{reject:?} leaves no doubt");
         let is_head = matches!(self.phase, Phase::Head { is_head: true, .. });
-        self.write(reject.into(), None, is_head, true, cx);
+        let stream = self.write(reject.into(), None, is_head, After::Close, cx);
+        debug_assert!(stream.is_none());
         self.end(cx);
     }
 
+    /// Queues an answer and tells of it; a stream, whose head it was, is told of when it ends.
     fn write(
         &self,
         response: Response,
         request: Option<&Request<'_>>,
         is_head: bool,
-        closes: bool,
+        after: After,
         cx: &mut Context<'_>,
-    ) {
+    ) -> Option<Stream> {
         let version = request.map_or(Version::Http11, |request| request.version);
-        let (status, body_bytes) = (response.status(), response.sent_body_bytes(is_head));
-        (self.shared.on_answer)(&Answered { request, peer: self.peer.address(), now: cx.now.wall, status, body_bytes });
+        let body_bytes = if response.sends_body(is_head) { response.body().len() } else { Some(0) };
+        if let Some(body_bytes) = body_bytes {
+            self.tell(request, response.status(), body_bytes, cx);
+        }
         let mut date = self.shared.date.borrow_mut();
         let (date, fields) = (date.at(cx.now.wall), self.shared.fields.as_slice());
-        let exchange = Exchange { is_head, version, closes, date, fields };
-        response.render(&exchange, cx.out());
+        let exchange = Exchange { is_head, version, after, date, fields };
+        response.render(&exchange, cx.out())
+    }
+
+    fn tell(&self, request: Option<&Request<'_>>, status: StatusCode, body_bytes: u64, cx: &Context<'_>) {
+        (self.shared.on_answer)(&Answered { request, peer: self.peer.address(), now: cx.now.wall, status, body_bytes });
+    }
+
+    /// Sends what there is of a stream.
+    fn stream(&mut self, cx: &mut Context<'_>) {
+        let Phase::Stream(outgoing) = &mut self.phase else { unreachable!("the caller matched it") };
+        match outgoing.streaming.go_on(cx) {
+            Progress::GoesOn => {}
+            Progress::Ended => self.stream_ends(cx),
+            Progress::Broken => cx.abort(),
+        }
+    }
+
+    /// The end of a stream is queued.
+    fn stream_ends(&mut self, cx: &mut Context<'_>) {
+        let Phase::Stream(outgoing) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            unreachable!("the caller matched it")
+        };
+        self.tell_of_stream(&outgoing, cx);
+        cx.live(false);
+        cx.pause_input(false);
+        if outgoing.closes { self.end(cx) } else { self.await_head(cx) }
+    }
+
+    fn tell_of_stream(&self, outgoing: &Outgoing, cx: &Context<'_>) {
+        let mut storage = Storage::new();
+        let head = head::parse_head(&outgoing.head, &mut storage).expect("it was read before");
+        self.tell(Some(&self.request(&head, &[], cx)), outgoing.status, outgoing.streaming.body_bytes(), cx);
     }
 
     fn await_head(&mut self, cx: &mut Context<'_>) {
@@ -475,11 +576,22 @@ impl Connection {
     }
 }
 
+/// Wakes when it is dropped.
+struct Bell(Waker);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
+}
+
 /// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.
-fn guard(respond: impl FnOnce() -> Response) -> Response {
-    let response = catch_unwind(AssertUnwindSafe(respond)).ok();
-    let is_final = |response: &Response| !response.status().is_informational();
-    response.filter(is_final).unwrap_or_else(|| Reject::HandlerPanicked.into())
+fn guard(respond: impl FnOnce() -> Answer) -> Answer {
+    match catch_unwind(AssertUnwindSafe(respond)) {
+        Ok(Answer::Now(response)) if response.status().is_informational() => Reject::HandlerPanicked.into(),
+        Ok(answer) => answer,
+        Err(_) => Reject::HandlerPanicked.into(),
+    }
 }
 
 #[cfg(test)]

@@ -10,32 +10,41 @@
 //!                                          chunked               body
 //! ```
 
+mod answer;
 mod coding;
 mod conditions;
 mod connection;
 pub mod date;
+mod events;
 mod fields;
 mod framing;
 mod head;
+mod incoming;
+mod listener;
 mod range;
 mod reject;
 mod request;
 mod response;
+mod stream;
 
+pub use answer::{Answer, Later, Sink, Take};
 pub use coding::coding_weights;
 pub use conditions::{EntityTag, Validators, Verdict, evaluate_preconditions};
-pub use connection::{Answered, Connection, Listener};
+pub use connection::Connection;
 pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
+pub use events::{Event, Events};
 pub use fields::Fields;
 pub(crate) use fields::{is_token, list};
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, Storage, find_end, parse_head};
+pub use listener::{Answered, Listener};
 pub use range::{RANGES_MAX, RangeError, parse_ranges};
 pub(crate) use range::{content_range, multipart, requested_ranges};
 pub use reject::Reject;
 pub use request::{Request, Target, Version};
 pub use response::{Body, Response, check_field};
+pub use stream::Stream;
 
 pub use ::http::{Method, StatusCode};
 
@@ -49,7 +58,7 @@ const METHODS_KNOWN: [&str; 10] =
 /// What answers requests: a router, a folder of files. One for all connections, and for all threads of the models that have several.
 pub trait Service: Send + Sync {
     /// Answers a request whose body is all there. A panic is answered 500.
-    fn respond(&self, request: &Request<'_>) -> Response;
+    fn respond(&self, request: &Request<'_>) -> Answer;
 
     /// Asked when the head of a request with a body is there and the body is not: whether to read it.
     fn receive_body(&self, request: &Request<'_>) -> Reception {
@@ -59,10 +68,11 @@ pub trait Service: Send + Sync {
 }
 
 /// What becomes of a request's body.
-#[derive(Debug)]
 pub enum Reception {
     /// It is read, up to [`Limits::body_bytes_max`], and [`Service::respond`] gets it whole.
     Buffer,
+    /// This takes it piece by piece. [`Service::respond`] is not asked.
+    Sink(Box<dyn Sink>),
     /// Nobody wants it: this is the answer.
     Refuse(Response),
 }

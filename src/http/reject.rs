@@ -47,6 +47,8 @@ pub enum Reject {
     CodingUnknown,
     /// 503: no descriptor is left to serve this.
     Unavailable,
+    /// 503: as much is being done beside the loop as may be.
+    Busy,
     /// 505: a major version other than 1.
     VersionNotSupported,
 }
@@ -74,6 +76,7 @@ impl Reject {
             Reject::NoTunnel => (StatusCode::NOT_IMPLEMENTED, "this server is no tunnel"),
             Reject::CodingUnknown => (StatusCode::NOT_IMPLEMENTED, "that transfer coding is unknown"),
             Reject::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "too much is open at the moment"),
+            Reject::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too much is being done at the moment"),
             Reject::VersionNotSupported => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"),
         }
     }
@@ -95,7 +98,8 @@ impl Reject {
             | Reject::HandlerPanicked
             | Reject::ReadFailed
             | Reject::MethodUnknown
-            | Reject::Unavailable => true,
+            | Reject::Unavailable
+            | Reject::Busy => true,
             Reject::BadRequest(_)
             | Reject::RequestTimeout
             | Reject::ContentTooLarge

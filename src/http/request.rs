@@ -1,7 +1,7 @@
 //! A request as a handler sees it.
 
 use super::fields::list;
-use super::{Fields, Method};
+use super::{Fields, Framing, Method};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -32,6 +32,7 @@ pub struct Request<'a> {
     pub(crate) host: &'a str,
     pub(crate) version: Version,
     pub(crate) fields: Fields<'a>,
+    pub(crate) framing: Framing,
     pub(crate) body: &'a [u8],
     pub(crate) peer: SocketAddr,
     pub(crate) now: std::time::SystemTime,
@@ -73,7 +74,16 @@ impl<'a> Request<'a> {
         self.fields
     }
 
-    /// The body, without its framing.
+    /// Bytes of the body, as the client declared them (RFC 9110 §8.6); `None` where it is chunked, so that nobody knows.
+    pub fn content_length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        }
+    }
+
+    /// The body, without its framing. Empty for who takes it by a [`Sink`](super::Sink).
     pub fn body(&self) -> &'a [u8] {
         self.body
     }

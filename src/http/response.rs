@@ -3,7 +3,7 @@
 //! Invariant: the fields that frame a message (Content-Length, Transfer-Encoding, Connection) and Date are written here and nowhere else.
 
 use super::fields::{is_field_content, is_token};
-use super::{EntityTag, Method, Reject, Request, StatusCode, Validators, Verdict, Version};
+use super::{EntityTag, Method, Reject, Request, StatusCode, Stream, Validators, Verdict, Version};
 use super::{evaluate_preconditions, format_date, parse_date};
 use crate::protocol::{Chunk, OpenFile, Outbox};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// What a response carries.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub enum Body {
     /// Nothing.
     #[default]
@@ -26,23 +26,26 @@ pub enum Body {
     File(Arc<OpenFile>, Range<u64>),
     /// One after another.
     Parts(Vec<Chunk>),
+    /// What is to come.
+    Stream(Stream),
 }
 
 impl Body {
-    /// Its length in bytes.
-    pub fn len(&self) -> u64 {
+    /// Its length in bytes; `None` where nobody knows it yet.
+    pub fn len(&self) -> Option<u64> {
         match self {
-            Body::Empty => 0,
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::Shared(bytes) => bytes.len() as u64,
-            Body::File(_, range) => range.end.saturating_sub(range.start),
-            Body::Parts(chunks) => chunks.iter().map(Chunk::len).sum(),
+            Body::Empty => Some(0),
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::Shared(bytes) => Some(bytes.len() as u64),
+            Body::File(_, range) => Some(range.end.saturating_sub(range.start)),
+            Body::Parts(chunks) => Some(chunks.iter().map(Chunk::len).sum()),
+            Body::Stream(_) => None,
         }
     }
 
-    /// Whether it has no byte.
+    /// Whether it is known to have no byte.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == Some(0)
     }
 
     /// Its bytes, where they are few and at hand.
@@ -50,7 +53,7 @@ impl Body {
         let bytes: &[u8] = match self {
             Body::Bytes(bytes) => bytes,
             Body::Shared(bytes) => bytes,
-            Body::Empty | Body::File(..) | Body::Parts(_) => return None,
+            Body::Empty | Body::File(..) | Body::Parts(_) | Body::Stream(_) => return None,
         };
         (bytes.len() <= COPIED_BYTES_MAX).then_some(bytes)
     }
@@ -67,7 +70,7 @@ impl From<Chunk> for Body {
 }
 
 /// The answer to a request.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Response {
     status: StatusCode,
     fields: Lines,
@@ -258,7 +261,7 @@ impl Response {
             Body::Empty => &[],
             Body::Bytes(bytes) => bytes,
             Body::Shared(bytes) => bytes,
-            Body::File(..) | Body::Parts(_) => return self,
+            Body::File(..) | Body::Parts(_) | Body::Stream(_) => return self,
         };
         // The standard library's hash with its fixed key: the same after a restart, and where several servers share an address.
         let mut hasher = DefaultHasher::new();
@@ -357,16 +360,14 @@ impl Response {
         &self.body
     }
 
-    /// Bytes of its body that are sent. RFC 9110 §9.3.2: to HEAD none.
-    pub(super) fn sent_body_bytes(&self, is_head: bool) -> u64 {
-        // RFC 9110 §15.3.6: a 205 has no content.
-        let has_body = !is_head && has_content_length(self.status) && self.status != StatusCode::RESET_CONTENT;
-        if has_body { self.body.len() } else { 0 }
+    /// Whether its body is sent. RFC 9110 §9.3.2: to HEAD none is; §15.3.6: a 205 has none.
+    pub(super) fn sends_body(&self, is_head: bool) -> bool {
+        !is_head && has_content(self.status) && self.status != StatusCode::RESET_CONTENT
     }
 
-    /// Puts it on the wire.
-    pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) {
-        let has_body = self.sent_body_bytes(exchange.is_head) > 0;
+    /// Puts it on the wire; a stream, whose head it was, is given back to be begun.
+    pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) -> Option<Stream> {
+        let has_body = self.sends_body(exchange.is_head);
         // RFC 9110 §15.3.6: a 205 has no content.
         let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
         out.write_with(|head| {
@@ -380,15 +381,30 @@ impl Response {
                 }
             }
             head.extend_from_slice(exchange.date.as_bytes());
-            head.extend_from_slice(match (exchange.closes, exchange.version) {
-                (true, _) => b"\r\nConnection: close\r\n",
-                (false, Version::Http10) => b"\r\nConnection: keep-alive\r\n", // RFC 9112 §9.3
-                (false, Version::Http11) => b"\r\n",
+            head.extend_from_slice(match (exchange.after, exchange.version) {
+                // RFC 9110 §7.8: who says Upgrade, as every 426 does, says that it is about the connection.
+                (After::Close, _) if self.status == StatusCode::UPGRADE_REQUIRED => {
+                    b"\r\nConnection: close, Upgrade\r\n"
+                }
+                (After::KeepAlive, Version::Http11) if self.status == StatusCode::UPGRADE_REQUIRED => {
+                    b"\r\nConnection: Upgrade\r\n"
+                }
+                (After::Close, _) => b"\r\nConnection: close\r\n",
+                (After::KeepAlive, Version::Http10) => b"\r\nConnection: keep-alive\r\n", // RFC 9112 §9.3
+                (After::KeepAlive, Version::Http11) => b"\r\n",
+                (After::Upgrade, _) => b"\r\nConnection: Upgrade\r\n", // RFC 9110 §7.8
             });
-            if has_content_length(self.status) {
-                head.extend_from_slice(b"Content-Length: ");
-                head.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
-                head.extend_from_slice(b"\r\n");
+            match body.len() {
+                _ if !has_content(self.status) => {}
+                Some(length) => {
+                    head.extend_from_slice(b"Content-Length: ");
+                    head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                    head.extend_from_slice(b"\r\n");
+                }
+                None if exchange.version == Version::Http11 => {
+                    head.extend_from_slice(b"Transfer-Encoding: chunked\r\n")
+                }
+                None => {} // The connection's end is the body's.
             }
             head.extend_from_slice(self.fields.as_slice());
             head.extend_from_slice(exchange.fields);
@@ -398,20 +414,23 @@ impl Response {
                 head.extend_from_slice(bytes);
             }
         });
-        if has_body && body.small().is_none() {
-            match body {
-                Body::Empty => {}
-                Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
-                Body::Shared(bytes) => out.push(Chunk::Shared(bytes)),
-                Body::File(file, range) => out.push(Chunk::File(file, range)),
-                Body::Parts(chunks) => chunks.into_iter().for_each(|chunk| queue(chunk, out)),
-            }
+        if !has_body || body.small().is_some() {
+            return None;
         }
+        match body {
+            Body::Empty => {}
+            Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
+            Body::Shared(bytes) => out.push(Chunk::Shared(bytes)),
+            Body::File(file, range) => out.push(Chunk::File(file, range)),
+            Body::Parts(chunks) => chunks.into_iter().for_each(|chunk| queue(chunk, out)),
+            Body::Stream(stream) => return Some(stream),
+        }
+        None
     }
 }
 
 /// Queues content behind its head, as one piece with it where it is small.
-fn queue(chunk: Chunk, out: &mut Outbox) {
+pub(super) fn queue(chunk: Chunk, out: &mut Outbox) {
     match chunk {
         Chunk::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
         Chunk::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
@@ -431,14 +450,22 @@ pub(super) struct Exchange<'a> {
     /// The request is HEAD, as far as it was understood.
     pub(super) is_head: bool,
     pub(super) version: Version,
-    /// This answer is the connection's last.
-    pub(super) closes: bool,
+    pub(super) after: After,
     pub(super) date: &'a str,
     /// Rendered fields of every answer.
     pub(super) fields: &'a [u8],
 }
 
-/// RFC 9110 §8.6: not in 1xx and 204. A 304 could have it, but only that of the 200 which it stands for.
-fn has_content_length(status: StatusCode) -> bool {
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    KeepAlive,
+    Close,
+    /// Another protocol takes it over.
+    Upgrade,
+}
+
+/// RFC 9110 §8.6: 1xx and 204 have no content, and no length of it. A 304 could have one, but only that of the 200 which it stands for.
+fn has_content(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }

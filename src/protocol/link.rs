@@ -34,6 +34,7 @@ pub struct Link {
     end: End,
     fate: Fate,
     paused: bool,
+    live: bool,
     /// The outbox reached [`OUTBOX_HIGH`] and [`Cue::Room`] was not told since.
     full: bool,
 }
@@ -52,7 +53,7 @@ enum End {
 impl Link {
     /// The driver's first call is [`cue`](Self::cue) with [`Cue::Opened`].
     pub fn new(protocol: Box<dyn Protocol>) -> Link {
-        Link { protocol, rest: None, end: End::Ahead, fate: Fate::Open, paused: false, full: false }
+        Link { protocol, rest: None, end: End::Ahead, fate: Fate::Open, paused: false, live: false, full: false }
     }
 
     /// How the connection goes on.
@@ -68,6 +69,11 @@ impl Link {
     /// Whether the driver should call [`room`](Self::room) when the outbox has shrunk.
     pub fn wants_room(&self) -> bool {
         self.full && self.fate == Fate::Open
+    }
+
+    /// Whether what it says is a live stream, which has no pace of its own: see [`Context::live`].
+    pub fn is_live(&self) -> bool {
+        self.live
     }
 
     /// Whether the peer has ended its side of the stream.
@@ -203,6 +209,7 @@ impl Link {
         while let Some(protocol) = next {
             self.protocol = protocol;
             self.paused = false;
+            self.live = false;
             if self.end == End::Told {
                 self.end = End::Seen;
             }
@@ -224,6 +231,7 @@ impl Link {
             deadline: &mut driver.deadline,
             waker: driver.waker,
             paused: &mut self.paused,
+            live: &mut self.live,
             fate: &mut self.fate,
             next: &mut next,
         };

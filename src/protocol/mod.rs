@@ -101,6 +101,7 @@ pub struct Context<'a> {
     deadline: &'a mut Option<Deadline>,
     waker: &'a dyn Fn() -> Waker,
     paused: &'a mut bool,
+    live: &'a mut bool,
     fate: &'a mut Fate,
     next: &'a mut Option<Box<dyn Protocol>>,
 }
@@ -114,6 +115,7 @@ impl Context<'_> {
             deadline: self.deadline,
             waker: self.waker,
             paused: self.paused,
+            live: self.live,
             fate: self.fate,
             next: self.next,
         }
@@ -132,6 +134,11 @@ impl Context<'_> {
     /// Takes no more input until it is called with `false`: in answer to a cue, since there is no input while paused.
     pub fn pause_input(&mut self, paused: bool) {
         *self.paused = paused;
+    }
+
+    /// What is said from now on is a live stream, or no more: of one the peer is not asked to take bytes at a minimum rate.
+    pub fn live(&mut self, live: bool) {
+        *self.live = live;
     }
 
     /// No more input is taken; what is queued is sent, then the connection closed in good order.

@@ -1,7 +1,7 @@
 //! The bounds of a loop, what it has done, and what it tells whoever runs it.
 
 use crate::poller::{self, Updates};
-use crate::protocol::MinRate;
+use crate::protocol::{Link, MinRate};
 use crate::sys::Calls;
 use std::fmt;
 use std::io;
@@ -47,6 +47,13 @@ impl Default for Limits {
             send_rate_min: MinRate::default(),
             linger_timeout: Duration::from_secs(2),
         }
+    }
+}
+
+impl Limits {
+    /// What the peer of a link has to take on average: of a live stream it is no fault of the peer's that little comes.
+    pub(super) fn rate_min_of(&self, link: &Link) -> MinRate {
+        if link.is_live() { MinRate::NONE } else { self.send_rate_min }
     }
 }
 

@@ -366,10 +366,10 @@ impl<K: Kernel> Reactor<K> {
             match self.slots.get_mut(token) {
                 None | Some(Source::Bell) => {}
                 Some(Source::Listener(_)) => self.resume_listener(token),
-                Some(Source::Connection(Connection { sending: Some(sending), socket, .. })) => {
+                Some(Source::Connection(Connection { sending: Some(sending), socket, link, .. })) => {
                     let now = self.now.monotonic;
                     sending.pace.look(self.kernel.unacknowledged(socket.as_fd()), now);
-                    match sending.pace.ends_at(&self.limits) {
+                    match sending.pace.ends_at(self.limits.send_timeout, self.limits.rate_min_of(link)) {
                         Some(at) if at <= now => {
                             // Else the kernel would keep megabytes for it for minutes, in its own hope.
                             self.kernel.reset_on_close(socket.as_fd());
@@ -450,7 +450,7 @@ impl<K: Kernel> Reactor<K> {
                 held.deadline = wish.unwrap_or(held.deadline);
                 // The timer stays where it is: what came meanwhile is seen when it passes, which costs less than setting it anew.
                 if is_new {
-                    let first_look = self.limits.send_rate_min.first_look(self.limits.send_timeout);
+                    let first_look = self.limits.rate_min_of(link).first_look(self.limits.send_timeout);
                     self.timers.set(token.index, Deadline::After(first_look), now);
                 } else if sent_bytes > 0 {
                     held.pace.note_sent(sent_bytes, now);

@@ -3,8 +3,8 @@
 //! Invariant: what counts is what the peer took, where the kernel can tell: it takes megabytes ahead of a slow peer, and then for long
 //! nothing, though the peer reads all the time.
 
-use super::Limits;
-use std::time::Instant;
+use crate::protocol::MinRate;
+use std::time::{Duration, Instant};
 
 /// The progress of what the kernel did not take at once.
 pub(super) struct Pace {
@@ -44,23 +44,19 @@ impl Pace {
     }
 
     /// When it is too slow, as far as is known now.
-    pub(super) fn ends_at(&self, limits: &Limits) -> Option<Instant> {
-        let stalls_at = self.moved.checked_add(limits.send_timeout);
-        limits.send_rate_min.ends_at(stalls_at, self.since, self.taken)
+    pub(super) fn ends_at(&self, send_timeout: Duration, rate_min: MinRate) -> Option<Instant> {
+        rate_min.ends_at(self.moved.checked_add(send_timeout), self.since, self.taken)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::MinRate;
-    use std::time::Duration;
 
     const S: Duration = Duration::from_secs(1);
 
-    fn limits(rate: u64) -> Limits {
-        let send_rate_min = MinRate { bytes_per_second: rate, after: 20 * S };
-        Limits { send_timeout: 30 * S, send_rate_min, ..Limits::default() }
+    fn rate(bytes_per_second: u64) -> MinRate {
+        MinRate { bytes_per_second, after: 20 * S }
     }
 
     /// The kernel has a megabyte and takes nothing for minutes; the peer reads on.
@@ -72,12 +68,12 @@ mod tests {
             [(20, 980_000, Some(40)), (40, 979_000, Some(42)), (42, 979_000, Some(42)), (50, 900_000, Some(80))]
         {
             pace.look(Some(left), base + second * S);
-            assert_eq!(pace.ends_at(&limits(500)), ends_at.map(|at| base + at * S), "at {second} s");
+            assert_eq!(pace.ends_at(30 * S, rate(500)), ends_at.map(|at| base + at * S), "at {second} s");
         }
         // Whose rate is no matter must not be silent.
-        assert_eq!(pace.ends_at(&limits(0)), Some(base + 80 * S));
+        assert_eq!(pace.ends_at(30 * S, rate(0)), Some(base + 80 * S));
         pace.look(Some(900_000), base + 80 * S);
-        assert_eq!(pace.ends_at(&limits(0)), Some(base + 80 * S));
+        assert_eq!(pace.ends_at(30 * S, rate(0)), Some(base + 80 * S));
     }
 
     #[test]
@@ -86,7 +82,7 @@ mod tests {
         let mut pace = Pace::new(base, None);
         pace.note_sent(15_000, base + 19 * S);
         pace.look(None, base + 20 * S);
-        assert_eq!(pace.ends_at(&limits(500)), Some(base + 30 * S));
-        assert_eq!(pace.ends_at(&limits(0)), Some(base + 49 * S), "the send timeout, from the last byte");
+        assert_eq!(pace.ends_at(30 * S, rate(500)), Some(base + 30 * S));
+        assert_eq!(pace.ends_at(30 * S, rate(0)), Some(base + 49 * S), "the send timeout, from the last byte");
     }
 }

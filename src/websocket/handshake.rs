@@ -2,9 +2,11 @@
 //!
 //! Invariant: an [`Upgrade`] is of a request that obeys §4.2.1. That its target and Host are sound the head was held to.
 
-use crate::http::{Method, Reject, Request, Response, StatusCode, Version, is_token, list};
+use super::{Limits, Session, Socket};
+use crate::http::{Answer, Method, Reject, Request, Response, StatusCode, Version, is_token, list};
 use data_encoding::BASE64;
 use sha1::{Digest, Sha1};
+use std::sync::Arc;
 
 /// RFC 6455 §1.3: what no server says that does not know the protocol.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -64,7 +66,8 @@ impl<'a> Upgrade<'a> {
         Ok(Upgrade { accept: accept(key), offered, chosen: None, origin, host: request.host() })
     }
 
-    /// Chooses the subprotocol that the client wants most of those that are spoken here (compared with case). Where there is none the socket
+    /// Chooses the subprotocol that the client wants most of those that are spoken here (compared with case). Where there is none the
+    /// socket
     /// opens without, and a client that insists closes it.
     pub fn choose(mut self, ours: &[&str]) -> Upgrade<'a> {
         self.chosen = self.offered.iter().copied().find(|name| ours.contains(name));
@@ -76,7 +79,8 @@ impl<'a> Upgrade<'a> {
         self.chosen
     }
 
-    /// Which site's page asks, where it is a page: `https://example.org`. Pages of any site can open sockets to any other, with its cookies,
+    /// Which site's page asks, where it is a page: `https://example.org`. Pages of any site can open sockets to any other, with its
+    /// cookies,
     /// so who serves more than what everybody may see looks at this.
     pub fn origin(&self) -> Option<&'a str> {
         self.origin
@@ -89,7 +93,12 @@ impl<'a> Upgrade<'a> {
         })
     }
 
-    /// The answer that opens the socket, for who sends it himself.
+    /// Opens the socket and lets `session` speak.
+    pub fn accept<S: Session + 'static>(&self, limits: &Arc<Limits>, session: S) -> Answer {
+        Answer::Upgrade(self.response(), Box::new(Socket::new(limits.clone(), session)))
+    }
+
+    /// The answer that opens the socket, for who has another [`Protocol`](crate::protocol::Protocol) for it.
     pub fn response(&self) -> Response {
         let response = Response::new(StatusCode::SWITCHING_PROTOCOLS)
             .field("Upgrade", "websocket")

@@ -1,7 +1,8 @@
 //! WebSocket (RFC 6455), without sockets or clocks: the opening handshake is a request and its answer, and what follows a
 //! [`Protocol`](crate::protocol::Protocol) on the same connection.
 //!
-//! Invariant: what a client sends is read in one way, or fails the connection at the byte that says so; a text that a session sees is UTF-8,
+//! Invariant: what a client sends is read in one way, or fails the connection at the byte that says so; a text that a session sees is
+//! UTF-8,
 //! and nothing is sent after a Close frame.
 //!
 //! ```text
@@ -9,6 +10,30 @@
 //!                               input ─▶ Reader ─▶ Message ─▶ Session ─▶ Peer ─▶ Outbox
 //!                                        frames, masks,                           ▲
 //!                                        UTF-8, sizes        Receiver of frames ──┘◀─ Sender ─ a room, a timer, another thread
+//! ```
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use tripoll::HttpServer;
+//! use tripoll::websocket::{self, Limits, Message, Peer, Session};
+//!
+//! struct Echo;
+//!
+//! impl Session for Echo {
+//!     fn message(&mut self, message: Message, peer: &mut Peer<'_>) {
+//!         match message {
+//!             Message::Text(text) => peer.text(&text),
+//!             Message::Binary(bytes) => peer.binary(&bytes),
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> tripoll::Result<()> {
+//!     let limits = Arc::new(Limits::default());
+//!     HttpServer::new("127.0.0.1:8000", "static")
+//!         .route("GET", "/echo", move |request| websocket::upgrade(request, &limits, Echo))
+//!         .serve_forever()
+//! }
 //! ```
 
 mod close;
@@ -24,7 +49,19 @@ pub use handshake::Upgrade;
 pub use reader::{Event, Reader, Step};
 pub use socket::{Ended, Peer, Session, Socket};
 
+use crate::http::{Answer, Request};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Answers a request for a socket, with whom `session` then speaks; to others it says what is missing. Who has subprotocols, or looks at
+/// the
+/// Origin, begins with [`Upgrade::of`].
+pub fn upgrade<S: Session + 'static>(request: &Request<'_>, limits: &Arc<Limits>, session: S) -> Answer {
+    match Upgrade::of(request) {
+        Ok(upgrade) => upgrade.accept(limits, session),
+        Err(refusal) => refusal.into(),
+    }
+}
 
 /// A message, whole, however many frames it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]

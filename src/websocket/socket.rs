@@ -1,6 +1,7 @@
 //! An open socket: what comes goes to a session, what the session and others say goes out.
 //!
-//! Invariant: a session hears [`opened`](Session::opened) first and [`closed`](Session::closed) last, each once. Nothing is sent after a Close
+//! Invariant: a session hears [`opened`](Session::opened) first and [`closed`](Session::closed) last, each once. Nothing is sent after a
+//! Close
 //! frame. A socket that waits has no buffer.
 //!
 //! ```text
@@ -96,9 +97,11 @@ impl Peer<'_> {
         }
     }
 
-    /// A way to this socket that may be kept, by a room, a timer, another thread: for frames as [`text_frame`](super::text_frame) makes them,
+    /// A way to this socket that may be kept, by a room, a timer, another thread: for frames as [`text_frame`](super::text_frame) makes
+    /// them,
     /// of which up to `bound` bytes wait. What a full one means is for its owner to say. When it is closed, or dropped with its clones, the
-    /// socket closes once it has sent what waits (1000). It replaces the one before, if there was one.
+    /// socket closes once it has sent what waits (1000); where it is cut the connection ends at once. It replaces the one before, if there
+    /// was one.
     pub fn sender(&mut self, bound: usize) -> Sender {
         let (sender, receiver) = pipe(bound, self.cx.waker());
         if self.open.is_open() {
@@ -171,6 +174,10 @@ impl Open {
                 Taken::Bytes(frame) => queue(frame, cx.out()),
                 Taken::Empty => return,
                 Taken::Ended => self.close(CloseCode::NORMAL, "", cx),
+                Taken::Cut => {
+                    self.finish(cx);
+                    cx.abort();
+                }
             }
         }
     }
@@ -195,6 +202,11 @@ impl<S: Session> Socket<S> {
     fn tell(&mut self, cx: &mut Context<'_>, tell: impl FnOnce(&mut S, &mut Peer<'_>)) {
         let mut peer = Peer { open: &mut self.open, cx: cx.reborrow() };
         tell(&mut self.session, &mut peer);
+        self.tell_if_closed();
+    }
+
+    /// To be called after what may close an open socket.
+    fn tell_if_closed(&mut self) {
         if !self.open.is_open() {
             self.session.closed(Ended::Here);
         }
@@ -250,12 +262,10 @@ impl<S: Session> Protocol for Socket<S> {
     }
 
     fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
-        let was_open = self.open.is_open();
         match (cue, self.open.phase) {
             (Cue::Opened, _) => {
                 self.open.listen(true, cx);
                 self.tell(cx, Session::opened);
-                return; // It was told.
             }
             (Cue::DeadlinePassed, Phase::Open { heard: true }) => {
                 cx.out().write_with(|out| frame::write(out, Opcode::Ping, b""));
@@ -269,14 +279,17 @@ impl<S: Session> Protocol for Socket<S> {
                 cx.pause_input(false);
                 self.open.listen(true, cx);
             }
-            (Cue::Room | Cue::Woken, Phase::Open { .. } | Phase::Paused) => self.open.drain(cx),
-            (Cue::ShuttingDown, Phase::Open { .. } | Phase::Paused) => self.open.close(CloseCode::GOING_AWAY, "", cx),
+            (Cue::Room | Cue::Woken, Phase::Open { .. } | Phase::Paused) => {
+                self.open.drain(cx);
+                self.tell_if_closed();
+            }
+            (Cue::ShuttingDown, Phase::Open { .. } | Phase::Paused) => {
+                self.open.close(CloseCode::GOING_AWAY, "", cx);
+                self.tell_if_closed();
+            }
             (Cue::EndOfInput | Cue::Closed, _) | (Cue::DeadlinePassed, Phase::Closing) => self.end(Ended::Lost, cx),
             (Cue::Room | Cue::Woken | Cue::ShuttingDown, Phase::Closing | Phase::Over)
             | (Cue::DeadlinePassed, Phase::Over) => {}
-        }
-        if was_open && self.open.phase == Phase::Closing {
-            self.session.closed(Ended::Here);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Text that comes in pieces, masked, and is UTF-8 or fails at its first byte that is not.
 //!
-//! Invariant: `text` and the beginning of a character in `tail` are all that came. Each byte is unmasked, checked and copied once, in pieces
+//! Invariant: `text` and the beginning of a character in `tail` are all that came. Each byte is unmasked, checked and copied once, in
+//! pieces
 //! that the first-level cache holds: a whole text could not become a `String` without a second look at it, or `unsafe`.
 
 use super::Failure;
@@ -8,7 +9,7 @@ use super::frame::unmask;
 
 /// What is unmasked and checked at a time. Masks are as long as four bytes, so each piece begins with the first of them.
 const PIECE_BYTES_MAX: usize = 1024;
-const _: () = assert!(PIECE_BYTES_MAX % 4 == 0);
+const _: () = assert!(PIECE_BYTES_MAX.is_multiple_of(4));
 
 /// A character's bytes less the last: what can wait for its rest.
 const TAIL_BYTES_MAX: usize = 3;

@@ -133,6 +133,10 @@ impl Orders {
                     self.stream = None;
                     cx.finish();
                 }
+                Taken::Cut => {
+                    self.stream = None;
+                    cx.abort();
+                }
             }
         }
     }

@@ -1,0 +1,74 @@
+//! What a handler says: a response, one that comes later, or another protocol.
+
+use super::{Request, Response};
+use crate::protocol::Protocol;
+use std::task::Waker;
+use std::time::Duration;
+
+/// What a handler says to a request. [`Response`] becomes one by `into()`, so that most handlers need not know of it.
+pub enum Answer {
+    /// This.
+    Now(Response),
+    /// What is not there yet. Requests behind it wait.
+    Later(Later),
+    /// RFC 9110 §7.8: 101 with the fields of this response, and from there on this protocol. The response has an `Upgrade` field.
+    Upgrade(Response, Box<dyn Protocol>),
+}
+
+/// A response that comes later.
+pub struct Later(pub(super) Source);
+
+/// Who makes it.
+pub(super) enum Source {
+    /// The loop, when it is time.
+    Timer(Duration, Box<dyn FnOnce() -> Response>),
+    /// A thread beside it.
+    Thread(Box<dyn FnOnce() -> Response + Send>),
+}
+
+impl Answer {
+    /// What `respond` says after that long; until then the loop serves others. It runs on the loop: what takes long is for
+    /// [`offload`](Self::offload).
+    pub fn after(time: Duration, respond: impl FnOnce() -> Response + 'static) -> Answer {
+        Answer::Later(Later(Source::Timer(time, Box::new(respond))))
+    }
+
+    /// What `respond` says, which runs on one of a few threads beside the loop: for what blocks or computes. Where as many of these as may
+    /// be are at work or wait (see [`offload::Limits`](crate::offload::Limits)) the answer is 503; where it panics, 500. It runs to its end
+    /// though the client be gone.
+    pub fn offload(respond: impl FnOnce() -> Response + Send + 'static) -> Answer {
+        Answer::Later(Later(Source::Thread(Box::new(respond))))
+    }
+}
+
+impl<R: Into<Response>> From<R> for Answer {
+    fn from(response: R) -> Answer {
+        Answer::Now(response.into())
+    }
+}
+
+/// What takes a request's body piece by piece as it comes, however long it is. Dropped before [`finish`](Self::finish) where the body is cut
+/// short, comes too slowly or is malformed: then nobody gets an answer from it.
+pub trait Sink {
+    /// The next bytes of the body, which are taken whatever is said. `waker` makes what ends a [`Take::Pause`].
+    fn piece(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Take;
+
+    /// Whether it goes on after a [`Take::Pause`]: asked whenever it was woken, which may be for nothing.
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    /// The body was whole.
+    fn finish(self: Box<Self>, request: &Request<'_>) -> Answer;
+}
+
+/// What a [`Sink`] says to a piece.
+#[derive(Debug)]
+pub enum Take {
+    /// On with it.
+    More,
+    /// It is busy: nothing is read from the client until the waker is used.
+    Pause,
+    /// It wants no more. This is the answer, and the connection's last: how much is still on its way is not known.
+    Refuse(Response),
+}

@@ -67,8 +67,7 @@ impl<'a> Upgrade<'a> {
     }
 
     /// Chooses the subprotocol that the client wants most of those that are spoken here (compared with case). Where there is none the
-    /// socket
-    /// opens without, and a client that insists closes it.
+    /// socket opens without, and a client that insists closes it.
     pub fn choose(mut self, ours: &[&str]) -> Upgrade<'a> {
         self.chosen = self.offered.iter().copied().find(|name| ours.contains(name));
         self
@@ -80,8 +79,7 @@ impl<'a> Upgrade<'a> {
     }
 
     /// Which site's page asks, where it is a page: `https://example.org`. Pages of any site can open sockets to any other, with its
-    /// cookies,
-    /// so who serves more than what everybody may see looks at this.
+    /// cookies, so who serves more than what everybody may see looks at this.
     pub fn origin(&self) -> Option<&'a str> {
         self.origin
     }

@@ -2,8 +2,7 @@
 //! [`Protocol`](crate::protocol::Protocol) on the same connection.
 //!
 //! Invariant: what a client sends is read in one way, or fails the connection at the byte that says so; a text that a session sees is
-//! UTF-8,
-//! and nothing is sent after a Close frame.
+//! UTF-8, and nothing is sent after a Close frame.
 //!
 //! ```text
 //!   Request ─▶ Upgrade ─▶ 101 ─▶ Socket:
@@ -54,8 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Answers a request for a socket, with whom `session` then speaks; to others it says what is missing. Who has subprotocols, or looks at
-/// the
-/// Origin, begins with [`Upgrade::of`].
+/// the Origin, begins with [`Upgrade::of`].
 pub fn upgrade<S: Session + 'static>(request: &Request<'_>, limits: &Arc<Limits>, session: S) -> Answer {
     match Upgrade::of(request) {
         Ok(upgrade) => upgrade.accept(limits, session),

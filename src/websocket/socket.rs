@@ -1,8 +1,7 @@
 //! An open socket: what comes goes to a session, what the session and others say goes out.
 //!
 //! Invariant: a session hears [`opened`](Session::opened) first and [`closed`](Session::closed) last, each once. Nothing is sent after a
-//! Close
-//! frame. A socket that waits has no buffer.
+//! Close frame. A socket that waits has no buffer.
 //!
 //! ```text
 //!   Open ⇄ Paused ──▶ our Close is sent: Closing ──▶ theirs came, or too late: Over
@@ -98,10 +97,9 @@ impl Peer<'_> {
     }
 
     /// A way to this socket that may be kept, by a room, a timer, another thread: for frames as [`text_frame`](super::text_frame) makes
-    /// them,
-    /// of which up to `bound` bytes wait. What a full one means is for its owner to say. When it is closed, or dropped with its clones, the
-    /// socket closes once it has sent what waits (1000); where it is cut the connection ends at once. It replaces the one before, if there
-    /// was one.
+    /// them, of which up to `bound` bytes wait. What a full one means is for its owner to say. When it is closed, or dropped with its
+    /// clones, the socket closes once it has sent what waits (1000); where it is cut the connection ends at once. It replaces the one
+    /// before, if there was one.
     pub fn sender(&mut self, bound: usize) -> Sender {
         let (sender, receiver) = pipe(bound, self.cx.waker());
         if self.open.is_open() {

@@ -1,8 +1,7 @@
 //! Text that comes in pieces, masked, and is UTF-8 or fails at its first byte that is not.
 //!
 //! Invariant: `text` and the beginning of a character in `tail` are all that came. Each byte is unmasked, checked and copied once, in
-//! pieces
-//! that the first-level cache holds: a whole text could not become a `String` without a second look at it, or `unsafe`.
+//! pieces that the first-level cache holds: a whole text could not become a `String` without a second look at it, or `unsafe`.
 
 use super::Failure;
 use super::frame::unmask;

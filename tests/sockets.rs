@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tripoll::HttpServer;
 use tripoll::poller::Strategy;
-use tripoll::protocol::Sender;
+use tripoll::protocol::{SendError, Sender};
 use tripoll::reactor::Shutdown;
 use tripoll::websocket::{self, Ended, Limits, Message, Peer, Session, binary_frame, text_frame};
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
@@ -24,6 +24,7 @@ on_every_backend! {
     messages_come_back_whole,
     frames_that_come_with_the_request_are_read,
     a_room_sends_one_frame_to_all,
+    a_member_that_takes_nothing_is_cut_off_and_the_others_are_not,
     a_peer_that_says_nothing_is_lost,
     a_server_that_goes_down_says_so,
     a_request_that_is_none_for_a_socket_goes_on_as_http,
@@ -115,14 +116,22 @@ fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
 /// Bytes that may wait for a member.
 const MEMBER_BYTES_MAX: usize = 200_000;
 
-/// Who is in a room.
+/// Who is in a room, and who was cut off.
 #[derive(Default)]
-struct Room(Mutex<Vec<Sender>>);
+struct Room(Mutex<Vec<Option<Sender>>>);
 
 impl Room {
-    fn send(&self, frame: &Arc<[u8]>) {
-        let members = self.0.lock().unwrap();
-        members.iter().for_each(|member| member.send(frame.clone()).unwrap());
+    /// How many did not get it, of which those that are too slow are cut off.
+    fn send(&self, frame: &Arc<[u8]>) -> usize {
+        let mut members = self.0.lock().unwrap();
+        let sent = |member: &Option<Sender>| member.as_ref().map(|sender| sender.send(frame.clone()));
+        members
+            .iter_mut()
+            .filter_map(|member| match sent(member) {
+                Some(Err(SendError::Full)) => member.take().map(|sender| sender.cut()),
+                Some(Ok(())) | Some(Err(SendError::Closed)) | None => None,
+            })
+            .count()
     }
 }
 
@@ -131,7 +140,7 @@ struct Member(Arc<Room>, mpsc::Sender<Ended>);
 impl Session for Member {
     fn opened(&mut self, peer: &mut Peer<'_>) {
         let sender = peer.sender(MEMBER_BYTES_MAX);
-        self.0.0.lock().unwrap().push(sender);
+        self.0.0.lock().unwrap().push(Some(sender));
         peer.text("welcome");
     }
 
@@ -167,10 +176,27 @@ fn a_room_sends_one_frame_to_all(strategy: Strategy) {
         assert_eq!(member.read().unwrap(), Said::text("hello, all"));
     }
     // From a thread that is not the loop's.
-    room.send(&binary_frame(b"from elsewhere"));
+    assert_eq!(room.send(&binary_frame(b"from elsewhere")), 0);
     for member in &mut members {
         assert_eq!(member.read().unwrap(), Said::binary(&b"from elsewhere"[..]));
     }
+}
+
+fn a_member_that_takes_nothing_is_cut_off_and_the_others_are_not(strategy: Strategy) {
+    let (server, room, told) = serve_room(strategy, Limits::default());
+    let (_slow, mut quick) = (join(server.address), join(server.address));
+    let frame = binary_frame(&vec![7; 50_000]);
+    loop {
+        let cut_off = room.send(&frame);
+        // It reads as fast as it is sent to, so it has nothing waiting.
+        assert_eq!(quick.read().unwrap().len(), 50_000);
+        if cut_off > 0 {
+            break;
+        }
+    }
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Ended::Here));
+    quick.send(Said::text("who is here?")).unwrap();
+    assert_eq!(quick.read().unwrap(), Said::text("who is here?"));
 }
 
 fn a_peer_that_says_nothing_is_lost(strategy: Strategy) {

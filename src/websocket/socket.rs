@@ -166,7 +166,7 @@ impl Open {
     /// Moves frames that wait into the outbox, as many as there is room for.
     fn drain(&mut self, cx: &mut Context<'_>) {
         while let Some(frames) = &self.frames
-            && cx.out().queued() < OUTBOX_HIGH
+            && (cx.out().queued() < OUTBOX_HIGH || frames.is_cut())
         {
             match frames.take() {
                 Taken::Bytes(frame) => queue(frame, cx.out()),

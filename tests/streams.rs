@@ -29,6 +29,7 @@ on_every_backend! {
     a_stream_goes_on_as_its_sender_sends,
     a_full_stream_says_so_and_loses_nothing,
     a_stream_that_breaks_off_is_not_completed,
+    a_client_that_takes_nothing_can_be_cut_off,
     a_client_that_is_gone_ends_its_stream,
     an_answer_that_comes_later_keeps_nobody_waiting,
     what_blocks_is_done_beside_the_loop,
@@ -381,6 +382,27 @@ fn a_stream_that_breaks_off_is_not_completed(strategy: Strategy) {
         let rest = client.rest(false);
         assert!(!rest.ends_with(b"0\r\n\r\n"), "{path}: {}", rest.escape_ascii());
     }
+}
+
+fn a_client_that_takes_nothing_can_be_cut_off(strategy: Strategy) {
+    let (tell, senders) = mpsc::sync_channel(1);
+    let (note, noted) = mpsc::sync_channel(1);
+    let running = Running::new(strategy, move |server| {
+        let stream = move |_: &Request<'_>| {
+            let tell = tell.clone();
+            Response::stream("text/plain", BOUND, move |sender| tell.send(sender).unwrap())
+        };
+        server.route("GET", "/stream", stream).on_answer(move |answered| note.send(answered.body_bytes).unwrap())
+    });
+    let mut client = Client::new(running.address);
+    client.send(get("/stream"));
+    let sender = senders.recv().unwrap();
+    let piece = vec![b'x'; BOUND];
+    while sender.send(piece.clone()) != Err(SendError::Full) {}
+    assert_eq!(noted.try_recv(), Err(mpsc::TryRecvError::Empty));
+    sender.cut();
+    // Told of when it is over, though nothing was read.
+    assert!(noted.recv().unwrap() > 0);
 }
 
 fn a_client_that_is_gone_ends_its_stream(strategy: Strategy) {

@@ -13,6 +13,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("reactor", &["sys", "poller", "protocol", "timer", "transport"]),
     ("offload", &[]),
     ("http", &["protocol", "offload"]),
+    ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
     ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router"]),

@@ -20,15 +20,22 @@ fn after(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or(now + NEVER)
 }
 
+/// Until when one thing more may be begun, and when all ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    patience: Instant,
+    end: Instant,
+}
+
 /// How far the loop has gone down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Descent {
     /// Not at all.
     Up,
     /// Nobody new is let in; who was is accepted.
-    Barred { until: Instant, shutdown: Shutdown },
+    Barred { until: Instant, times: Times },
     /// Nobody is accepted; connections may begin one thing more.
-    Patient { until: Instant, end: Instant },
+    Patient { times: Times },
     /// What is in flight is finished.
     Finishing { end: Instant },
     /// That is all.
@@ -41,7 +48,7 @@ impl Descent {
         match self {
             Descent::Up | Descent::Down => None,
             Descent::Barred { until, .. } => Some(until),
-            Descent::Patient { until, end } => Some(until.min(end)),
+            Descent::Patient { times } => Some(times.patience.min(times.end)),
             Descent::Finishing { end } => Some(end),
         }
     }
@@ -51,7 +58,8 @@ impl<K: Kernel> Reactor<K> {
     /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
     pub(super) fn go_down(&mut self) {
         let now = self.now.monotonic;
-        if let Some(shutdown) = self.remote.take_shutdown() {
+        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
+            let times = Times { patience: after(now, patience), end: after(now, grace) };
             let is_first = self.descent == Descent::Up;
             let listeners = self.listeners();
             for token in &listeners {
@@ -60,24 +68,26 @@ impl<K: Kernel> Reactor<K> {
                 }
             }
             self.descent = match is_first && !listeners.is_empty() {
-                true => Descent::Barred { until: after(now, HANDSHAKE.min(shutdown.grace)), shutdown },
-                false => self.close_listeners(shutdown, is_first),
+                true => Descent::Barred { until: times.end.min(now + HANDSHAKE), times },
+                false => self.close_listeners(times, is_first),
             };
         }
-        if let Descent::Barred { until, shutdown } = self.descent
+        if let Descent::Barred { until, times } = self.descent
             && until <= now
         {
-            self.descent = self.close_listeners(shutdown, true);
+            self.descent = self.close_listeners(times, true);
         }
-        if let Descent::Patient { until, end } = self.descent
-            && until.min(end) <= now
+        if let Descent::Patient { times: Times { patience, end } } = self.descent
+            && patience.min(end) <= now
         {
             self.cue_all(Cue::ShuttingDown);
             self.descent = Descent::Finishing { end };
         }
         let is_over = match self.descent {
             Descent::Up | Descent::Barred { .. } => false,
-            Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now || self.counters.open == 0,
+            Descent::Patient { times: Times { end, .. } } | Descent::Finishing { end } => {
+                end <= now || self.counters.open == 0
+            }
             Descent::Down => true,
         };
         if is_over {
@@ -91,7 +101,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Takes who waits, and nobody more; tells all that it goes down.
-    fn close_listeners(&mut self, Shutdown { grace, patience }: Shutdown, is_news: bool) -> Descent {
+    fn close_listeners(&mut self, times: Times, is_news: bool) -> Descent {
         for token in self.listeners() {
             // Who waits in the backlog would be reset, and may have sent a request already; so would who came after the last was taken.
             let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
@@ -100,7 +110,6 @@ impl<K: Kernel> Reactor<K> {
         if is_news {
             self.cue_all(Cue::ShuttingDown);
         }
-        let now = self.now.monotonic;
-        Descent::Patient { until: after(now, patience), end: after(now, grace) }
+        Descent::Patient { times }
     }
 }

@@ -329,6 +329,16 @@ fn the_demonstration_answers_what_is_no_page() {
         for name in ["passed", "scanned", "ready", "changes"] {
             assert!(said(&format!("/poller/{name}")).is_u64(), "{counters}");
         }
+        // What it says once, it says again and again to who listens: at once, and when something is news.
+        for (path, first, later) in
+            [("/events", "{\"counters\":{\"backend\":\"", "\"turns\":"), ("/turns", "\"turns\":0}", "\"turn\":")]
+        {
+            let mut listener = Client::new(address);
+            listener.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            listener.until(b"\r\nContent-Type: text/event-stream\r\n");
+            listener.until(first.as_bytes());
+            (0..2).for_each(|_| listener.until(later.as_bytes()));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod access_log;
 mod compare;
 mod console;
 mod demo;
+mod live;
 mod options;
 mod output;
 mod privileges;
@@ -12,6 +13,7 @@ mod signals;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use console::Console;
+use demo::Demo;
 use options::Options;
 use std::cell::RefCell;
 use std::io::Write;
@@ -19,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 use tripoll::files::{self, DotNames, Resolver};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
@@ -66,7 +70,7 @@ fn serve(options: Options) -> Result<(), String> {
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
     let console = Console::new(options.log);
-    let mut server = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
+    let (mut server, demo) = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     #[cfg(feature = "lab")]
@@ -80,12 +84,18 @@ fn serve(options: Options) -> Result<(), String> {
     }
     let confinement = privileges::enter(sandbox, &options)?;
     say_where(&server, &directory, options.user.as_ref(), &confinement);
-    if options.trace_loop {
-        let trace = console.clone();
-        server.reactor().on_turn(move |turn| trace.borrow_mut().trace(turn));
+    let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
+    if trace.is_some() || shown.is_some() {
+        server.reactor().on_turn(move |turn| {
+            trace.iter().for_each(|console| console.borrow_mut().trace(turn));
+            shown.iter().for_each(|demo| demo.live.note(turn));
+        });
     }
     let flush = console.clone();
-    server.reactor().after_turn(move || flush.borrow_mut().flush());
+    server.reactor().after_turn(move || {
+        let told = demo.as_ref().and_then(|demo| demo.live.tell(Instant::now, || demo.reading()));
+        flush.borrow_mut().flush().into_iter().chain(told).min()
+    });
     let result = server.run().map_err(|error| error.to_string());
     console.borrow_mut().say_farewell();
     result
@@ -96,7 +106,7 @@ fn bind(
     directory: &Path,
     is_demo: bool,
     console: &Rc<RefCell<Console>>,
-) -> tripoll::Result<BoundServer> {
+) -> tripoll::Result<(BoundServer, Option<Arc<Demo>>)> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
     let mut server = HttpServer::new(first, directory)
@@ -136,8 +146,9 @@ fn bind(
     for address in addresses {
         server = server.also_at(address);
     }
-    if is_demo {
-        server = demo::add_routes(server, options.backend, options.trigger);
+    let demo = is_demo.then(|| Demo::new(options.backend, options.trigger, server.meter()));
+    if let Some(demo) = &demo {
+        server = demo::add_routes(server, demo);
     }
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);
@@ -147,7 +158,7 @@ fn bind(
     if console.borrow().has_access_log() {
         server = server.on_answer(move |answered| note.borrow_mut().note(answered));
     }
-    server.bind()
+    Ok((server.bind()?, demo))
 }
 
 /// The start line: from here on connections are accepted.

@@ -26,7 +26,8 @@ Examples:
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
-Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters and POST /echo.
+Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters, /events,
+/turns and POST /echo.
 
 Names that begin with a dot are not served unless --hidden says so (.well-known always is), and nothing from
 outside DIR is unless --follow-links lets links lead there. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
@@ -134,7 +135,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
 
-    /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
+    /// Answer /time, /hello/NAME, /echo, /counters, /events and /turns too, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,
 

@@ -1,9 +1,11 @@
 //! WebSocket over sockets: a server with a route, and somebody else's client, on every backend.
 
 mod backends;
+mod client;
 mod running;
 
 use backends::on_every_backend;
+use client::Client;
 use running::Running;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 on_every_backend! {
     messages_come_back_whole,
     frames_that_come_with_the_request_are_read,
+    a_body_of_the_request_is_read_before_the_protocol_changes,
     a_room_sends_one_frame_to_all,
     a_member_that_takes_nothing_is_cut_off_and_the_others_are_not,
     a_peer_that_says_nothing_is_lost,
@@ -111,6 +114,22 @@ fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
     }
     assert!(!head.contains("Content-Length") && !head.contains("Transfer-Encoding"), "{head}");
     assert_eq!(answer[end..], *b"\x81\x05Hello\x88\x00");
+}
+
+/// RFC 9110 §7.8: 100 first, where it is expected.
+fn a_body_of_the_request_is_read_before_the_protocol_changes(strategy: Strategy) {
+    let server = serve(strategy, Limits::default(), || Echo);
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let mut client = Client::new(server.address);
+        client.send(request("/socket").replacen("\r\n\r\n", &format!("\r\n{expect}Content-Length: 4\r\n\r\n"), 1));
+        if !expect.is_empty() {
+            client.until(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        client.send(b"\x81\x80\0\0\x81\x80\0\0\0\0"); // Four bytes of a body, then an empty text.
+        client.until(b"HTTP/1.1 101 Switching Protocols\r\n");
+        client.until(b"\r\n\r\n");
+        assert_eq!(client.rest(true), b"\x81\x00", "{expect}");
+    }
 }
 
 /// Bytes that may wait for a member.

@@ -70,8 +70,7 @@ impl Clock {
     }
 
     fn tick(&self, now: SystemTime) {
-        let time = Event::new(date::format_date(now)).with_id(&seconds(now).to_string());
-        let time = time.with_retry(Duration::from_millis(500)).encode(); // Once for all.
+        let time = time(now).encode(); // Once for all.
         let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| match listener.send_encoded(time.clone()) {
             Ok(()) => true,
@@ -85,13 +84,19 @@ impl Clock {
     }
 }
 
+fn time(now: SystemTime) -> Event {
+    let (text, id) = (date::format_date(now), seconds(now).to_string());
+    Event::new(text).with_id(&id).with_retry(Duration::from_millis(500))
+}
+
 fn listen(clock: &Arc<Clock>, request: &Request<'_>) -> Response {
     let seen = request.last_event_id().and_then(|id| id.parse::<u64>().ok());
-    let missed = seen.map(|id| seconds(request.now()).saturating_sub(id));
+    let now = request.now();
+    let missed = seen.map(|id| Event::new(seconds(now).saturating_sub(id).to_string()).named("missed"));
     let clock = clock.clone();
     Response::events(WAITING_BYTES_MAX, move |events| {
-        if let Some(missed) = missed {
-            let _ = events.send(&Event::new(missed.to_string()).named("missed")); // Gone again: the next tick sees it.
+        for event in missed.into_iter().chain([time(now)]) {
+            let _ = events.send(&event); // There is room; and who is gone again the next tick sees.
         }
         clock.0.lock().unwrap_or_else(PoisonError::into_inner).push(events);
     })

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tripoll::HttpServer;
 use tripoll::poller::Strategy;
 use tripoll::protocol::{SendError, Sender};
-use tripoll::reactor::Shutdown;
+use tripoll::reactor::{self, Shutdown};
 use tripoll::websocket::{self, Ended, Limits, Message, Peer, Session, binary_frame, text_frame};
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tungstenite::{Message as Said, WebSocket};
@@ -29,6 +29,7 @@ on_every_backend! {
     a_room_sends_one_frame_to_all,
     a_member_that_takes_nothing_is_cut_off_and_the_others_are_not,
     a_peer_that_says_nothing_is_lost,
+    a_socket_does_not_give_way_where_connections_are_short,
     a_server_that_goes_down_says_so,
     a_request_that_is_none_for_a_socket_goes_on_as_http,
 }
@@ -226,6 +227,27 @@ fn a_peer_that_says_nothing_is_lost(strategy: Strategy) {
     let mut rest = Vec::new();
     let _ = silent.get_mut().read_to_end(&mut rest); // Reset or not, it is over.
     assert_eq!(rest, b"\x89\x00");
+}
+
+fn a_socket_does_not_give_way_where_connections_are_short(strategy: Strategy) {
+    let limits = Arc::new(Limits::default());
+    let server = Running::new(strategy, move |server| {
+        server
+            .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, Echo))
+            .loop_limits(reactor::Limits { connections_max: 2, ..reactor::Limits::default() })
+    });
+    let mut socket = connect(server.address);
+    let mut idle = Client::new(server.address);
+    idle.send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(idle.answer(false).body, b"hello");
+    // The socket has been silent longer, and it is the other that gives way.
+    let mut another = connect(server.address);
+    assert_eq!(idle.rest(false), b"");
+    assert!(Client::new(server.address).rest(false).starts_with(b"HTTP/1.1 503 "), "nobody is idle");
+    for socket in [&mut socket, &mut another] {
+        socket.send(Said::text("still here")).unwrap();
+        assert_eq!(socket.read().unwrap(), Said::text("still here"));
+    }
 }
 
 fn a_server_that_goes_down_says_so(strategy: Strategy) {

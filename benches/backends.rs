@@ -163,7 +163,7 @@ fn beside_wrk() {
 }
 
 fn load(address: SocketAddrV4, time: Duration) -> Load {
-    let request = b"GET /hello/you HTTP/1.1\r\nHost: lab\r\n\r\n".to_vec();
+    let request = b"GET /hello/you HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
     Load {
         address,
         answer_bytes: answer_bytes(address.into(), &request),

@@ -325,7 +325,7 @@ fn measure_idle(servers: &[Server], options: &Options) {
     for running in chosen(servers, options).filter_map(|server| Running::new(server, &KEEP)) {
         let open = || {
             let mut client = TcpStream::connect(running.address).expect("it accepts");
-            client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n").expect("it reads");
+            client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
             client.read_exact(&mut [0; 1024]).expect("it answers");
             client
         };

@@ -19,6 +19,7 @@
 //! ```text
 //!   server      HttpServer: the one place where HTTP meets sockets
 //!   ─────────────────────────────────────────────────────────────────────────
+//!   guard                who may ask
 //!   router  files        what answers a request
 //!   http                 HTTP/1.1 without sockets or clocks
 //!   ─────────────────────────────────────────────────────────────────────────
@@ -33,6 +34,7 @@
 //! `examples/echo.rs` does in fifty lines.
 
 pub mod files;
+pub mod guard;
 pub mod http;
 pub mod offload;
 pub mod poller;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms whose names may stand in it. A path that is not here points up.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("sys", &[]),
     ("poller", &["sys"]),
     ("protocol", &[]),
@@ -15,7 +15,8 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("http", &["protocol", "offload"]),
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
-    ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router"]),
+    ("guard", &["http"]),
+    ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router", "guard"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
     ("lib", &["poller", "http", "server"]),
 ];

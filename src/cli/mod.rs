@@ -122,6 +122,10 @@ fn bind(
             connections_max: options.connections_max.map_or(usize::MAX, |connections| connections as usize),
             ..reactor::Limits::default()
         });
+    server = server.own_pages_only();
+    if !options.host.iter().any(|name| name == "*") {
+        server = server.own_hosts_only(&options.host);
+    }
     for (name, value) in &options.header {
         server = server.field(name, value);
     }

@@ -59,6 +59,14 @@ pub struct Options {
     #[arg(short, long, default_value_t = 8000, help_heading = "Where", env = "TRIPOLL_PORT", hide_env = true)]
     pub port: u16,
 
+    /// A name to answer to; can be given several times, * is any
+    ///
+    /// Asked for where every address is this machine's own (as 127.0.0.1 is): IP addresses and localhost are always answered, other
+    /// names 421, so that no page of another site can read this server under a name of its own. From elsewhere any name will do.
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
+    #[arg(env = "TRIPOLL_HOST", hide_env = true, value_delimiter = ',')]
+    pub host: Vec<String>,
+
     /// The system call that waits: select, poll or epoll
     #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
     pub backend: Backend,
@@ -278,6 +286,12 @@ fn head_size(text: &str) -> Result<u64, String> {
 fn file_name(text: &str) -> Result<String, String> {
     let is_plain = !text.is_empty() && !text.contains(['/', '\0']) && text != "." && text != "..";
     if is_plain { Ok(text.into()) } else { Err("it is the name of a file, without its folder".into()) }
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let why = "it is a name without scheme and port, or *; try --host my.box";
+    if is_name || text == "*" { Ok(text.into()) } else { Err(why.into()) }
 }
 
 fn field_value(text: &str) -> Result<String, String> {

@@ -399,6 +399,7 @@ impl Connection {
             peer: self.peer.address(),
             now: cx.now.wall,
             is_conditional: head.is_conditional,
+            asks_upgrade: head.asks_upgrade,
             params: Vec::new(),
         }
     }

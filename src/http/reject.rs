@@ -31,6 +31,8 @@ pub enum Reject {
     ExpectationFailed,
     /// 421: an https URL, over a connection that is not secured (RFC 9110 §7.4).
     Misdirected,
+    /// 421: a host that this server is not known by.
+    ForeignHost,
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
     FieldsTooLarge,
     /// 500: a handler panicked.
@@ -53,6 +55,11 @@ pub enum Reject {
     VersionNotSupported,
 }
 
+/// For whoever meets it in a browser and started the server.
+const FOREIGN_HOST: &str = "this server is reached from its own machine alone, and answers to localhost and IP addresses, \
+                            so that no other site's page can read it under a name of its own; to let it answer to this \
+                            name, start it with --host NAME";
+
 impl Reject {
     /// Its status and, for a person, the reason where the status does not say it.
     fn parts(&self) -> (StatusCode, &'static str) {
@@ -69,6 +76,7 @@ impl Reject {
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
             Reject::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "only 100-continue is known"),
             Reject::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "this connection is not secured"),
+            Reject::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST),
             Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
             Reject::HandlerPanicked | Reject::ReadFailed => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Reject::MethodUnknown => (StatusCode::NOT_IMPLEMENTED, "that method is unknown"),
@@ -95,6 +103,7 @@ impl Reject {
             | Reject::NotAcceptable
             | Reject::PreconditionFailed
             | Reject::RangeNotSatisfiable { .. }
+            | Reject::ForeignHost
             | Reject::HandlerPanicked
             | Reject::ReadFailed
             | Reject::MethodUnknown

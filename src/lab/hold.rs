@@ -23,7 +23,7 @@ const DESCRIPTORS_RESERVED: usize = 32;
 /// Longer than a server needs for a batch.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const REQUEST: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: lab\r\n\r\n";
+const REQUEST: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
 /// How many connections are to be held, towards whom: `127.0.0.1:8000,1000` as a word of the command line.

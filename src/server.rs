@@ -1,7 +1,7 @@
 //! The server: where HTTP meets sockets.
 
 use crate::files::{self, Cache, Files, Resolver};
-use crate::guard::{Guard, Rules};
+use crate::guard::{Guard, Rules, Scope, Users};
 use crate::http::{self, Answer, Answered, Reject, Request, Response, Service, Sink};
 use crate::offload::{self, Pool};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
@@ -223,6 +223,12 @@ impl HttpServer {
     /// and `names`: 421. See [`Rules::hosts`].
     pub fn own_hosts_only(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> HttpServer {
         self.rules.hosts = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Asks for a user's name and password: for what may change something, or for everything. They cross the network as they are.
+    pub fn users(mut self, users: Users, scope: Scope) -> HttpServer {
+        self.rules.users = Some((users, scope));
         self
     }
 

@@ -15,7 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("http", &["protocol", "offload"]),
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
-    ("guard", &["http"]),
+    ("guard", &["http", "offload"]),
     ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router", "guard"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
     ("lib", &["poller", "http", "server"]),

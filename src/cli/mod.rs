@@ -8,6 +8,7 @@ mod demo;
 mod options;
 mod output;
 mod signals;
+mod users;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use console::Console;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use tripoll::files::{self, DotNames, Links, Resolver};
+use tripoll::guard::{Scope, Users};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
@@ -40,7 +42,9 @@ pub fn main() -> ExitCode {
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
-    code(serve(options))
+    let users =
+        users::of(&options).unwrap_or_else(|error| Options::command().error(ErrorKind::ValueValidation, error).exit());
+    code(serve(options, users))
 }
 
 fn code(result: Result<(), String>) -> ExitCode {
@@ -54,19 +58,24 @@ fn code(result: Result<(), String>) -> ExitCode {
     }
 }
 
-fn serve(options: Options) -> Result<(), String> {
+fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
     let (directory, is_demo) = match options.directory.clone() {
         Some(directory) => (directory, options.demo),
         None if Path::new(DEFAULT_DIRECTORY).is_dir() => (DEFAULT_DIRECTORY.into(), true),
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
-    let console = Console::new(options.log);
-    let mut server = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
+    let console = Console::new(options.log, users.clone());
+    let mut server =
+        bind(&options, &directory, is_demo, users.as_ref(), &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     #[cfg(feature = "lab")]
     if options.lab_figures {
         crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
+    }
+    if users.is_some() && !server.addresses().iter().all(|address| address.ip().to_canonical().is_loopback()) {
+        let text = "tripoll: passwords cross the network as they are: anybody on the way can read them; try a proxy that secures it";
+        let _ = writeln!(std::io::stderr(), "{text}"); // A closed stderr leaves nobody to tell.
     }
     say_where(&server, &directory);
     if options.open {
@@ -87,6 +96,7 @@ fn bind(
     options: &Options,
     directory: &Path,
     is_demo: bool,
+    users: Option<&Users>,
     console: &Rc<RefCell<Console>>,
 ) -> tripoll::Result<BoundServer> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
@@ -125,6 +135,9 @@ fn bind(
     server = server.own_pages_only();
     if !options.host.iter().any(|name| name == "*") {
         server = server.own_hosts_only(&options.host);
+    }
+    if let Some(users) = users {
+        server = server.users(users.clone(), if options.auth_all { Scope::Everything } else { Scope::Writing });
     }
     for (name, value) in &options.header {
         server = server.field(name, value);

@@ -1,16 +1,20 @@
-//! Who may ask: under a name that is this server's, from a page that is its own. A [`Service`] around another.
+//! Who may ask: under a name that is this server's, from a page that is its own, with a user's password. A [`Service`] around another.
 //!
 //! Invariant: what is refused reaches nothing behind it, neither its head nor its body.
 //!
 //! ```text
-//!   Host ──▶ 421      Origin, Sec-Fetch-Site ──▶ 403      else ──▶ the service
+//!   Host ──▶ 421      Origin, Sec-Fetch-Site ──▶ 403      Authorization ──▶ 401      else ──▶ the service
 //! ```
 
-use crate::http::{Answer, Method, Reception, Reject, Request, Service};
+mod users;
+
+pub use users::{UserError, Users};
+
+use crate::http::{Answer, Inquiry, Method, Reception, Reject, Request, Service};
 use std::net::Ipv4Addr;
 
 /// What is asked of a request: of none anything, by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// Names that the server answers to beside IP addresses and localhost: 421 to all others. `None`: to any. A page of another site can give
     /// its own name the address of a server on its reader's machine (DNS rebinding), and is of the same origin then; what it can't do is
@@ -19,24 +23,44 @@ pub struct Rules {
     /// 403 to a request that may change something and comes from a page of another origin (RFC 6454), as browsers tell it by Origin and
     /// Sec-Fetch-Site. Who says neither is no browser.
     pub own_pages_only: bool,
+    /// Who may ask for what, by user and password (RFC 7617): 401 to all others. `None`: anybody.
+    pub users: Option<(Users, Scope)>,
+}
+
+/// What only users may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What may change something: methods that are not safe (RFC 9110 §9.2.1), and to speak another protocol.
+    Writing,
+    /// All there is.
+    Everything,
+}
+
+/// What becomes of a request.
+enum Verdict {
+    Pass,
+    Refuse(Reject),
+    /// It takes a while to say.
+    Inquire(Inquiry),
 }
 
 impl Rules {
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
-        *self == Rules::default()
+        self.hosts.is_none() && !self.own_pages_only && self.users.is_none()
     }
 
-    /// # Errors
-    /// Why a request is not let in.
-    fn judge(&self, request: &Request<'_>) -> Result<(), Reject> {
+    fn judge(&self, request: &Request<'_>) -> Verdict {
         if self.hosts.as_ref().is_some_and(|names| !is_own_host(request.host(), names)) {
-            return Err(Reject::ForeignHost);
+            return Verdict::Refuse(Reject::ForeignHost);
         }
         if self.own_pages_only && may_change(request) && !is_of_own_page(request) {
-            return Err(Reject::Forbidden("a page of another site may not change anything here"));
+            return Verdict::Refuse(Reject::Forbidden("a page of another site may not change anything here"));
         }
-        Ok(())
+        match &self.users {
+            Some((users, scope)) if *scope == Scope::Everything || may_change(request) => users.judge(request),
+            Some(_) | None => Verdict::Pass,
+        }
     }
 }
 
@@ -94,15 +118,17 @@ impl<S: Service> Guard<S> {
 impl<S: Service> Service for Guard<S> {
     fn respond(&self, request: &Request<'_>) -> Answer {
         match self.rules.judge(request) {
-            Ok(()) => self.service.respond(request),
-            Err(reject) => reject.into(),
+            Verdict::Pass => self.service.respond(request),
+            Verdict::Refuse(reject) => reject.into(),
+            Verdict::Inquire(inquiry) => Answer::Later(inquiry.into()),
         }
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
         match self.rules.judge(request) {
-            Ok(()) => self.service.receive_body(request),
-            Err(reject) => Reception::Refuse(reject.into()),
+            Verdict::Pass => self.service.receive_body(request),
+            Verdict::Refuse(reject) => Reception::Refuse(reject.into()),
+            Verdict::Inquire(inquiry) => Reception::Inquire(inquiry),
         }
     }
 }

@@ -7,6 +7,8 @@ use super::{Response, StatusCode};
 pub enum Reject {
     /// 400: what came is not HTTP, or can be read in two ways. The reason is for a person.
     BadRequest(&'static str),
+    /// 401, with the question for user and password (RFC 7617 §2).
+    Unauthorized,
     /// 404
     NotFound,
     /// 403: it is there, and not to be had.
@@ -65,6 +67,7 @@ impl Reject {
     fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Reject::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason),
+            Reject::Unauthorized => (StatusCode::UNAUTHORIZED, "a user's name and password are needed"),
             Reject::NotFound => (StatusCode::NOT_FOUND, ""),
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
@@ -97,7 +100,8 @@ impl Reject {
     /// Whether the connection may serve another request: not where the end of this one is in doubt.
     pub fn connection_lives(&self) -> bool {
         match self {
-            Reject::NotFound
+            Reject::Unauthorized
+            | Reject::NotFound
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
             | Reject::NotAcceptable
@@ -143,6 +147,7 @@ impl From<Reject> for Response {
         let response = Response::text(text).with_status(status);
         let response = response.into_error(reason, !reject.connection_lives());
         match reject {
+            Reject::Unauthorized => response.field("WWW-Authenticate", "Basic realm=\"tripoll\", charset=\"UTF-8\""),
             Reject::MethodNotAllowed { allow } => response.field("Allow", &allow),
             Reject::RangeNotSatisfiable { size } => response.field("Content-Range", &format!("bytes */{size}")),
             _ => response,

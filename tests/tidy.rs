@@ -13,7 +13,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("reactor", &["sys", "poller", "protocol", "timer", "transport"]),
     ("offload", &[]),
     ("http", &["protocol", "offload"]),
-    ("files", &["sys", "protocol", "http"]),
+    ("files", &["sys", "protocol", "offload", "http"]),
     ("router", &["http"]),
     ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.

@@ -68,7 +68,7 @@ fn serve(options: Options) -> Result<(), String> {
     if options.lab_figures {
         crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
     }
-    say_where(&server, &directory);
+    say_where(&server, &directory, options.upload);
     if options.open {
         open_browser(server.addresses()[0]);
     }
@@ -102,6 +102,7 @@ fn bind(
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
             cache_bytes_max: options.cache_max,
+            uploads: options.upload.then_some(files::Uploads { overwrite: options.overwrite }),
             ..files::Options::default()
         })
         .limits(http::Limits {
@@ -143,12 +144,15 @@ fn bind(
 }
 
 /// The start line: from here on connections are accepted.
-fn say_where(server: &BoundServer, directory: &Path) {
+fn say_where(server: &BoundServer, directory: &Path, is_changed: bool) {
     let mut facts = server.strategy().to_string();
     match server.resolver() {
         Some(Resolver::Openat2) | None => {}
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
         Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
+    }
+    if is_changed {
+        facts.push_str(", clients may change it");
     }
     let (version, directory) = (env!("CARGO_PKG_VERSION"), PathBuf::from(directory));
     let mut stdout = std::io::stdout().lock();

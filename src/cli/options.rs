@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use tripoll::files::Overwrite;
 use tripoll::http::check_field;
 use tripoll::poller::Updates;
 use tripoll::{Backend, Trigger};
@@ -22,6 +23,7 @@ Examples:
                                       the limit that a fixed fd_set has: past it clients get 503
 
   tripoll --spa --hidden app          an app that routes by itself
+  tripoll --upload ~/in               let clients put, move and delete files: curl -T file http://127.0.0.1:8000/
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
@@ -132,6 +134,21 @@ pub struct Options {
     #[arg(long, value_name = "NAME: VALUE", value_parser = field, help_heading = "Files")]
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
+
+    /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE
+    ///
+    /// Whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
+    /// nothing. Without it these methods are 405.
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_UPLOAD", hide_env = true)]
+    pub upload: bool,
+
+    /// When a file that is there is replaced: never, if-match or always
+    ///
+    /// never: 403. if-match: for who names its ETag in If-Match (428 without; a MOVE says Overwrite: T). always: unless a condition
+    /// of the request fails.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", default_value = "if-match", help_heading = "Files")]
+    #[arg(env = "TRIPOLL_OVERWRITE", hide_env = true)]
+    pub overwrite: Overwrite,
 
     /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]

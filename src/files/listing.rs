@@ -2,7 +2,7 @@
 //!
 //! Invariant: a name reaches a page escaped and a link percent-encoded, whatever bytes it has; what would not be served is not listed.
 
-use super::path::{DotNames, Resolved, encode_segment, is_hidden};
+use super::path::{DotNames, Resolved, encode_segment, is_left_out};
 use super::root::Root;
 use crate::http::{Response, seconds};
 use crate::sys::{self, DirectoryEntry, EntryKind};
@@ -47,7 +47,7 @@ pub(super) fn list(
     let entries = sys::read_directory(directory.as_fd())?;
     let mut items: Vec<Item> = entries
         .into_iter()
-        .filter(|entry| dot_names == DotNames::Shown || !is_hidden(&entry.name))
+        .filter(|entry| !is_left_out(&entry.name, dot_names))
         .filter_map(|entry| item(root, at, entry))
         .collect();
     items.sort_unstable_by(|a, b| b.is_folder.cmp(&a.is_folder).then_with(|| a.name.cmp(&b.name)));

@@ -3,6 +3,8 @@
 //! Invariant: no byte from outside the folder leaves it, whatever the target, the links, or what moves meanwhile: the kernel resolves
 //! names beneath the folder's descriptor, and no check of strings is relied on. [`Links::Anywhere`] gives that up, for links alone.
 //!
+//! Who serves it reads; where [`Options::uploads`] says so, clients change it too.
+//!
 //! ```text
 //!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ representation: which form, ─▶ Response
 //!             dots resolved          beneath DIR       index, slash     conditions, ranges
@@ -15,7 +17,9 @@ mod media_type;
 mod path;
 mod representation;
 mod root;
+mod temporary;
 mod validators;
+mod writer;
 
 pub use cache::Cache;
 pub(crate) use cache::DESCRIPTORS_MAX;
@@ -33,6 +37,9 @@ use std::fs::{File, Metadata};
 use std::hash::RandomState;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use writer::Writer;
 
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
@@ -66,6 +73,41 @@ pub struct Options {
     pub cache_bytes_max: u64,
     /// Whether `x.css.br`, `x.css.zst` or `x.css.gz` is sent for `x.css` to a client that takes that coding, as long as it is not older.
     pub precompressed: bool,
+    /// Whether clients may change the folder, and how far; without it each method that would is 405.
+    pub uploads: Option<Uploads>,
+}
+
+/// How far clients may change a folder.
+#[derive(Debug, Clone, Default)]
+pub struct Uploads {
+    /// When a file that is there is replaced.
+    pub overwrite: Overwrite,
+}
+
+/// When a file that is there gives way to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overwrite {
+    /// Never: 403.
+    Never,
+    /// To who says which one it is by If-Match (428 without it); a MOVE, to who says `Overwrite: T`.
+    #[default]
+    IfMatch,
+    /// Always, unless a precondition of the request fails.
+    Always,
+}
+
+/// Spelled as in flags.
+impl FromStr for Overwrite {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Overwrite, String> {
+        match text {
+            "never" => Ok(Overwrite::Never),
+            "if-match" => Ok(Overwrite::IfMatch),
+            "always" => Ok(Overwrite::Always),
+            _ => Err("it is never, if-match or always".into()),
+        }
+    }
 }
 
 impl Default for Options {
@@ -83,6 +125,7 @@ impl Default for Options {
             cache_control,
             cache_bytes_max,
             precompressed: true,
+            uploads: None,
         }
     }
 }
@@ -100,9 +143,10 @@ pub enum Links {
 /// Serves the files beneath a folder.
 #[derive(Debug)]
 pub struct Files {
-    root: Root,
+    root: Arc<Root>,
     options: Options,
     cache: Cache,
+    writer: Option<Arc<Writer>>,
     /// What boundaries between ranges are made with: random, so that nobody can write one into a file beforehand.
     secret: RandomState,
 }
@@ -121,7 +165,10 @@ impl Files {
 
     /// Files beneath a root that is open already, and resolves links as it will.
     pub fn beneath(root: Root, options: Options) -> Files {
-        Files { root, cache: Cache::new(options.cache_bytes_max), options, secret: RandomState::new() }
+        let (root, cache) = (Arc::new(root), Cache::new(options.cache_bytes_max));
+        let writer = |uploads| Writer::new(root.clone(), cache.clone(), options.dot_names, uploads);
+        let writer = options.uploads.clone().map(writer).map(Arc::new);
+        Files { root, options, cache, writer, secret: RandomState::new() }
     }
 
     /// The files that are kept.
@@ -136,9 +183,9 @@ impl Files {
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
         if request.method() == Method::OPTIONS {
-            return Ok(Response::new(StatusCode::NO_CONTENT).field("Allow", ALLOWED));
+            return Ok(Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed()));
         }
-        check_method(request.method())?;
+        self.check_method(request.method())?;
         let is_get = request.method() == Method::GET;
         match self.answer_path(request, request.path()) {
             Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
@@ -232,6 +279,22 @@ impl Files {
         }
     }
 
+    /// Who does what changes something, where that may be.
+    fn writer_for(&self, request: &Request<'_>) -> Option<&Arc<Writer>> {
+        self.writer.as_ref().filter(|_| Writer::is_asked(request.method()))
+    }
+
+    fn allowed(&self) -> &'static str {
+        if self.writer.is_some() { writer::ALLOWED } else { ALLOWED }
+    }
+
+    fn check_method(&self, method: &Method) -> Result<(), Reject> {
+        match method {
+            &Method::GET | &Method::HEAD | &Method::OPTIONS => Ok(()),
+            _ => Err(Reject::MethodNotAllowed { allow: self.allowed().into() }),
+        }
+    }
+
     fn open(&self, at: &Resolved) -> Result<(File, Metadata), Reject> {
         let opened = match self.root.open_beneath(&at.path) {
             // Whoever asks goes before who may ask again.
@@ -246,21 +309,18 @@ impl Files {
 
 impl Service for Files {
     fn respond(&self, request: &Request<'_>) -> Answer {
-        self.answer(request).unwrap_or_else(Response::from).into()
+        match self.writer_for(request) {
+            Some(writer) => writer.respond(request),
+            None => self.answer(request).unwrap_or_else(Response::from).into(),
+        }
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
-        match check_method(request.method()) {
-            Ok(()) => Reception::Buffer,
-            Err(reject) => Reception::Refuse(reject.into()),
+        match (self.writer_for(request), self.check_method(request.method())) {
+            (Some(writer), _) => writer.receive_body(request),
+            (None, Ok(())) => Reception::Buffer,
+            (None, Err(reject)) => Reception::Refuse(reject.into()),
         }
-    }
-}
-
-fn check_method(method: &Method) -> Result<(), Reject> {
-    match method {
-        &Method::GET | &Method::HEAD | &Method::OPTIONS => Ok(()),
-        _ => Err(Reject::MethodNotAllowed { allow: ALLOWED.into() }),
     }
 }
 

@@ -10,9 +10,11 @@ use client::{Answer, Client};
 use running::Running;
 use serving::Serving;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -29,10 +31,16 @@ on_every_backend! {
     a_refusal_comes_before_the_body,
     what_was_put_is_served_at_once,
     of_many_who_replace_the_same_file_one_does,
+    what_is_too_large_is_refused_and_leaves_nothing,
+    a_full_disk_leaves_nothing,
 }
 
 fn with_uploads(overwrite: Overwrite) -> Options {
-    Options { uploads: Some(Uploads { overwrite }), ..Options::default() }
+    bounded(Uploads { overwrite, ..Uploads::default() })
+}
+
+fn bounded(uploads: Uploads) -> Options {
+    Options { uploads: Some(uploads), ..Options::default() }
 }
 
 fn running(strategy: Strategy, overwrite: Overwrite) -> Running {
@@ -439,4 +447,95 @@ fn permissions_are_those_that_the_umask_leaves() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&site.path("a")), mode(&file));
     assert_eq!(mode(&site.path("d")), mode(&folder));
+}
+
+/// A file of this size, in a body whose length is said or not.
+fn put(target: &str, length: usize, is_chunked: bool) -> Vec<u8> {
+    let body = vec![b'x'; length];
+    let (framing, body) = match is_chunked {
+        true => (
+            "Transfer-Encoding: chunked".into(),
+            [format!("{length:x}\r\n").as_bytes(), &body, b"\r\n0\r\n\r\n"].concat(),
+        ),
+        false => (format!("Content-Length: {length}"), body),
+    };
+    [format!("PUT {target} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n").as_bytes(), &body].concat()
+}
+
+fn what_is_too_large_is_refused_and_leaves_nothing(strategy: Strategy) {
+    let uploads = Uploads { overwrite: Overwrite::Always, file_bytes_max: 1000, quota_bytes_max: 2506 };
+    let server = Running::new(strategy, move |server: HttpServer| server.files(bounded(uploads)));
+    let folder = server.folder.path();
+    for (target, length, is_chunked, want, there) in [
+        ("/a", 1000, false, 201, &["a", "file.txt"][..]),
+        ("/b", 1001, false, 413, &["a", "file.txt"]),
+        ("/b", 1001, true, 413, &["a", "file.txt"]),
+        ("/b", 1000, true, 201, &["a", "b", "file.txt"]),
+        // file.txt has 6 bytes: 500 are left.
+        ("/c", 501, false, 507, &["a", "b", "file.txt"]),
+        ("/c", 501, true, 507, &["a", "b", "file.txt"]),
+        ("/c", 500, true, 201, &["a", "b", "c", "file.txt"]),
+        // Both are there for a moment.
+        ("/c", 500, false, 507, &["a", "b", "c", "file.txt"]),
+    ] {
+        let mut client = Client::new(server.address);
+        client.send(put(target, length, is_chunked));
+        assert_eq!(client.answer(false).status, want, "{target} {length} {is_chunked}");
+        drop(client);
+        assert_eq!(names(folder), there, "{target} {length} {is_chunked}");
+    }
+    for (method, target, fields) in
+        [("DELETE", "/a", ""), ("PUT", "/a", ""), ("MOVE", "/a", "Destination: /b\r\n"), ("PUT", "/a", "")]
+    {
+        let body = vec![b'x'; if method == "PUT" { 1000 } else { 0 }];
+        let answer = ask(server.address, method, target, fields, &body);
+        assert!(answer.status < 300, "{method} {target}: what is gone makes room: {}", answer.status);
+    }
+    let mut client = Client::new(server.address);
+    for (length, want) in [(1001, 413), (900, 507)] {
+        client.send(format!("PUT /d HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"));
+        assert_eq!(client.answer(false).status, want, "before the body");
+        client = Client::new(server.address);
+    }
+}
+
+/// A small file system of its own, where this user may have one.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new(options: &str) -> Option<SmallDisk> {
+        let folder = TempDir::new().unwrap();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
+        if mount.is_ok_and(|mount| mount.status.success()) { Some(SmallDisk(folder)) } else { None }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").args(["--lazy"]).arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+fn a_full_disk_leaves_nothing(strategy: Strategy) {
+    let Some(disk) = SmallDisk::new("size=1m") else {
+        let _ = writeln!(std::io::stderr(), "skipped: a full disk: this user may not mount");
+        return;
+    };
+    let files = Files::new(disk.0.path(), with_uploads(Overwrite::Always)).unwrap();
+    let server = Serving::new(strategy, Arc::new(files), Limits::default());
+    for is_chunked in [false, true] {
+        for (target, length, want) in
+            [("/a", 600_000, 201), ("/b", 600_000, 507), ("/a", 600_000, 507), ("/b", 300_000, 201)]
+        {
+            let mut client = Client::new(server.address);
+            client.send(put(target, length, is_chunked));
+            assert_eq!(client.answer(false).status, want, "{target} {length}");
+            assert!(names(disk.0.path()).iter().all(|name| name == "a" || name == "b"), "{target} {length}");
+        }
+        assert_eq!(fs::metadata(disk.0.path().join("a")).unwrap().len(), 600_000);
+        for target in ["/a", "/b"] {
+            assert_eq!(ask(server.address, "DELETE", target, "", b"").status, 204, "what is full can be emptied");
+        }
+    }
 }

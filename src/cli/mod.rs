@@ -91,6 +91,11 @@ fn bind(
 ) -> tripoll::Result<BoundServer> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
+    let uploads = files::Uploads {
+        overwrite: options.overwrite,
+        file_bytes_max: options.upload_max.unwrap_or(u64::MAX),
+        quota_bytes_max: options.quota.unwrap_or(u64::MAX),
+    };
     let mut server = HttpServer::new(first, directory)
         .backend(options.backend)
         .trigger(options.trigger)
@@ -102,7 +107,7 @@ fn bind(
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
             cache_bytes_max: options.cache_max,
-            uploads: options.upload.then_some(files::Uploads { overwrite: options.overwrite }),
+            uploads: options.upload.then_some(uploads),
             ..files::Options::default()
         })
         .limits(http::Limits {

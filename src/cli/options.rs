@@ -150,6 +150,18 @@ pub struct Options {
     #[arg(env = "TRIPOLL_OVERWRITE", hide_env = true)]
     pub overwrite: Overwrite,
 
+    /// A file that is uploaded, in bytes: 413 past it [default: what the disk has room for]
+    #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_UPLOAD_MAX", hide_env = true)]
+    pub upload_max: Option<u64>,
+
+    /// All files of DIR, in bytes: uploads that would make it more are 507 [default: what the disk has room for]
+    ///
+    /// Those that are there at the start count, and what clients change. A file counts from when it begins to come.
+    #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_QUOTA", hide_env = true)]
+    pub quota: Option<u64>,
+
     /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,

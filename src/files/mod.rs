@@ -15,6 +15,7 @@ mod coding;
 mod listing;
 mod media_type;
 mod path;
+mod quota;
 mod representation;
 mod root;
 mod temporary;
@@ -78,10 +79,22 @@ pub struct Options {
 }
 
 /// How far clients may change a folder.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Uploads {
     /// When a file that is there is replaced.
     pub overwrite: Overwrite,
+    /// What one file may have: 413 past it.
+    pub file_bytes_max: u64,
+    /// What all files of the folder may have, as far as this server sees them: those that are there when it starts, and what it changes. 507
+    /// past it. A file counts from when it begins to come, and until the one that replaces it is whole.
+    pub quota_bytes_max: u64,
+}
+
+impl Default for Uploads {
+    /// Nothing is replaced unseen; as much as the disk has room for.
+    fn default() -> Uploads {
+        Uploads { overwrite: Overwrite::default(), file_bytes_max: u64::MAX, quota_bytes_max: u64::MAX }
+    }
 }
 
 /// When a file that is there gives way to another.

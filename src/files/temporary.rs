@@ -107,8 +107,10 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes what crashes left beneath `root`: reserved names that nobody writes any more. What can't be looked into is passed over.
-pub(super) fn sweep(root: &Root) {
+/// Removes what crashes left beneath `root`: reserved names that nobody writes any more. What can't be looked into is passed over. Says how
+/// many bytes all other files have.
+pub(super) fn sweep(root: &Root) -> u64 {
+    let mut bytes = 0u64;
     let mut folders = vec![CString::from(c".")];
     while let Some(path) = folders.pop() {
         let Ok(folder) = root.open_folder(&path) else { continue };
@@ -116,10 +118,12 @@ pub(super) fn sweep(root: &Root) {
             match entry.kind {
                 EntryKind::Folder => folders.push(beneath(&path, &entry.name)),
                 EntryKind::File if entry.name.starts_with(RESERVED) => remove_leftover(&folder, &entry.name),
-                EntryKind::File | EntryKind::Link | EntryKind::Other => {}
+                EntryKind::File => bytes = bytes.saturating_add(entry.size),
+                EntryKind::Link | EntryKind::Other => {}
             }
         }
     }
+    bytes
 }
 
 fn beneath(folder: &CStr, name: &[u8]) -> CString {

@@ -9,6 +9,7 @@
 //! ```
 
 use super::path::{DotNames, Resolved, resolve};
+use super::quota::{Exceeded, Quota, Room};
 use super::root::{Place, Root};
 use super::temporary::{Maker, Temporary, sweep};
 use super::validators::validators;
@@ -35,6 +36,7 @@ pub(super) struct Writer {
     cache: Cache,
     dot_names: DotNames,
     uploads: Uploads,
+    quota: Arc<Quota>,
     maker: Maker,
     /// Held from the last look at what is there to its change.
     change: Mutex<()>,
@@ -68,14 +70,16 @@ struct Upload {
     writer: Arc<Writer>,
     at: Resolved,
     guard: Guard,
+    room: Room,
+    written: u64,
     temporary: Temporary,
 }
 
 impl Sink for Upload {
     fn piece(&mut self, piece: &[u8], _: &dyn Fn() -> Waker) -> Take {
-        match self.temporary.write(piece) {
+        match self.take(piece) {
             Ok(()) => Take::More,
-            Err(error) => Take::Refuse(reject(&error).into()),
+            Err(reject) => Take::Refuse(reject.into()),
         }
     }
 
@@ -85,9 +89,16 @@ impl Sink for Upload {
 }
 
 impl Upload {
+    fn take(&mut self, piece: &[u8]) -> Result<(), Reject> {
+        self.written += piece.len() as u64;
+        self.writer.check_size(self.written)?;
+        self.room.grow_to(self.written)?;
+        self.temporary.write(piece).map_err(|error| reject(&error))
+    }
+
     /// No ETag is told: until the file is a moment old it would be a weak one, which no If-Match ever finds.
     fn commit(self) -> Result<Response, Reject> {
-        let Upload { writer, at, guard, temporary } = self;
+        let Upload { writer, at, guard, room, temporary, .. } = self;
         temporary.sync().map_err(|error| reject(&error))?;
         // Resolved anew: the folder may have been moved.
         let place = writer.place(&at)?;
@@ -97,6 +108,8 @@ impl Upload {
         found.as_ref().map_or(Ok(()), check_kind)?;
         let replace = if matches!(guard, Guard::Nothing) { Replace::Never } else { Replace::Always };
         temporary.name(&place, replace).map_err(|error| reject(&error))?;
+        room.keep();
+        writer.note_gone(found.as_ref());
         writer.cache.forget_changed(&at);
         drop(changing);
         place.sync_folder().map_err(|error| reject(&error))?;
@@ -107,8 +120,8 @@ impl Upload {
 impl Writer {
     /// Sweeps away what a crash left.
     pub(super) fn new(root: Arc<Root>, cache: Cache, dot_names: DotNames, uploads: Uploads) -> Writer {
-        sweep(&root);
-        Writer { root, cache, dot_names, uploads, maker: Maker::default(), change: Mutex::new(()) }
+        let quota = Arc::new(Quota::new(uploads.quota_bytes_max, sweep(&root)));
+        Writer { root, cache, dot_names, uploads, quota, maker: Maker::default(), change: Mutex::new(()) }
     }
 
     /// Whether the method changes something, so that it is for a writer.
@@ -160,8 +173,16 @@ impl Writer {
             return Err(Reject::MethodNotAllowed { allow: ALLOWED.into() });
         }
         let guard = self.judge(request, found)?;
+        // Of a body in chunks nobody knows.
+        let length = request.content_length().unwrap_or(0);
+        self.check_size(length)?;
+        let room = self.quota.room(length)?;
         let temporary = self.maker.make(&place).map_err(|error| reject(&error))?;
-        Ok(Upload { writer: self.clone(), at, guard, temporary })
+        Ok(Upload { writer: self.clone(), at, guard, room, written: 0, temporary })
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), Reject> {
+        if bytes <= self.uploads.file_bytes_max { Ok(()) } else { Err(Reject::ContentTooLarge) }
     }
 
     /// Whether what was found may give way to a file, and what has to be there still when it does.
@@ -193,6 +214,7 @@ impl Writer {
             guard.check(Some(&found))?;
             let removed = if found.is_directory() { place.remove_folder() } else { place.remove_file() };
             removed.map_err(|error| reject(&error))?;
+            writer.note_gone(Some(&found));
             writer.cache.forget_changed(&at);
             drop(changing);
             place.sync_folder().map_err(|error| reject(&error))?;
@@ -243,6 +265,7 @@ impl Writer {
                 Some(found) => writer.may_move_over(found, overwrite).map(|()| Replace::Always)?,
             };
             place.rename(&target, replace).map_err(|error| reject(&error))?;
+            writer.note_gone(found.as_ref());
             writer.cache.forget_changed(&from);
             writer.cache.forget_changed(&to);
             drop(changing);
@@ -302,6 +325,12 @@ impl Writer {
         self.root.place(&folder, name).map_err(no_folder)
     }
 
+    /// What a file took is free again.
+    fn note_gone(&self, found: Option<&FileState>) {
+        let bytes = found.filter(|found| found.is_file()).map_or(0, FileState::size);
+        self.quota.give_back(bytes);
+    }
+
     fn begin_change(&self) -> MutexGuard<'_, ()> {
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,6 +352,12 @@ fn check_preconditions(request: &Request<'_>, found: Option<&FileState>) -> Resu
 fn check_kind(found: &FileState) -> Result<(), Reject> {
     let is_ours = found.is_file() || found.is_directory();
     if is_ours { Ok(()) } else { Err(Reject::Forbidden("what is there is neither a file nor a folder")) }
+}
+
+impl From<Exceeded> for Reject {
+    fn from(_: Exceeded) -> Reject {
+        Reject::InsufficientStorage
+    }
 }
 
 fn offload(change: impl FnOnce() -> Result<Response, Reject> + Send + 'static) -> Answer {

@@ -155,7 +155,9 @@ fn a_reader_gets_the_old_or_the_new(strategy: Strategy) {
 fn what_is_cut_short_leaves_nothing(strategy: Strategy) {
     let server = running(strategy, Overwrite::Always);
     fs::create_dir(server.folder.path().join("in")).unwrap();
+    let large = "x".repeat(3_000_000);
     for (target, framing, body) in [
+        ("/in/large", "Content-Length: 3000001", large.as_str()),
         ("/in/new.txt", "Content-Length: 100", "too short"),
         ("/in/new.txt", "Transfer-Encoding: chunked", "5\r\nabcde\r\n"),
         ("/in/new.txt", "Transfer-Encoding: chunked", "5\r\nabcde\r\nxyz\r\n"),

@@ -17,6 +17,7 @@ mod media_type;
 mod path;
 mod quota;
 mod representation;
+mod resumable;
 mod root;
 mod temporary;
 mod validators;
@@ -196,7 +197,8 @@ impl Files {
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
         if request.method() == Method::OPTIONS {
-            return Ok(Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed()));
+            let response = Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed());
+            return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)));
         }
         self.check_method(request.method())?;
         let is_get = request.method() == Method::GET;
@@ -292,11 +294,6 @@ impl Files {
         }
     }
 
-    /// Who does what changes something, where that may be.
-    fn writer_for(&self, request: &Request<'_>) -> Option<&Arc<Writer>> {
-        self.writer.as_ref().filter(|_| Writer::is_asked(request.method()))
-    }
-
     fn allowed(&self) -> &'static str {
         if self.writer.is_some() { writer::ALLOWED } else { ALLOWED }
     }
@@ -322,18 +319,16 @@ impl Files {
 
 impl Service for Files {
     fn respond(&self, request: &Request<'_>) -> Answer {
-        match self.writer_for(request) {
-            Some(writer) => writer.respond(request),
-            None => self.answer(request).unwrap_or_else(Response::from).into(),
-        }
+        let written = self.writer.as_ref().and_then(|writer| writer.respond(request));
+        written.unwrap_or_else(|| self.answer(request).unwrap_or_else(Response::from).into())
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
-        match (self.writer_for(request), self.check_method(request.method())) {
-            (Some(writer), _) => writer.receive_body(request),
-            (None, Ok(())) => Reception::Buffer,
-            (None, Err(reject)) => Reception::Refuse(reject.into()),
-        }
+        let received = self.writer.as_ref().and_then(|writer| writer.receive_body(request));
+        received.unwrap_or_else(|| match self.check_method(request.method()) {
+            Ok(()) => Reception::Buffer,
+            Err(reject) => Reception::Refuse(reject.into()),
+        })
     }
 }
 

@@ -10,13 +10,13 @@
 
 use super::path::{DotNames, Resolved, resolve};
 use super::quota::{Exceeded, Quota, Room};
+use super::resumable::{Asked, Registry, Wish};
 use super::root::{Place, Root};
 use super::temporary::{Maker, Temporary, sweep};
 use super::validators::validators;
 use super::{Cache, Overwrite, Uploads};
 use crate::http::{
-    Answer, Method, Reception, Reject, Request, Response, Sink, StatusCode, Take, Validators, Verdict,
-    evaluate_preconditions,
+    Answer, Reception, Reject, Request, Response, Sink, StatusCode, Take, Validators, Verdict, evaluate_preconditions,
 };
 use crate::sys::{self, FileState, Replace};
 use std::io;
@@ -38,6 +38,7 @@ pub(super) struct Writer {
     uploads: Uploads,
     quota: Arc<Quota>,
     maker: Maker,
+    pub(super) resumable: Mutex<Registry>,
     /// Held from the last look at what is there to its change.
     change: Mutex<()>,
 }
@@ -66,8 +67,7 @@ impl Guard {
 
 /// A file on its way.
 #[derive(Debug)]
-struct Upload {
-    writer: Arc<Writer>,
+pub(super) struct Upload {
     at: Resolved,
     guard: Guard,
     room: Room,
@@ -75,30 +75,49 @@ struct Upload {
     temporary: Temporary,
 }
 
-impl Sink for Upload {
+/// A file that comes with one request.
+struct Whole {
+    writer: Arc<Writer>,
+    upload: Upload,
+}
+
+impl Sink for Whole {
     fn piece(&mut self, piece: &[u8], _: &dyn Fn() -> Waker) -> Take {
-        match self.take(piece) {
+        match self.upload.take(&self.writer, piece) {
             Ok(()) => Take::More,
-            Err(reject) => Take::Refuse(reject.into()),
+            Err(reject) => Take::Refuse(self.writer.refusal(reject)),
         }
     }
 
     fn finish(self: Box<Self>, _: &Request<'_>) -> Answer {
-        Answer::offload(move || self.commit().into())
+        offload(move || self.upload.commit(&self.writer))
     }
 }
 
 impl Upload {
-    fn take(&mut self, piece: &[u8]) -> Result<(), Reject> {
+    /// What it has so far, in bytes.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Appends.
+    ///
+    /// # Errors
+    /// 413, 507; then a part of the piece may have been written.
+    pub(super) fn take(&mut self, writer: &Writer, piece: &[u8]) -> Result<(), Reject> {
         self.written += piece.len() as u64;
-        self.writer.check_size(self.written)?;
+        writer.check_size(self.written)?;
         self.room.grow_to(self.written)?;
         self.temporary.write(piece).map_err(|error| reject(&error))
     }
 
-    /// No ETag is told: until the file is a moment old it would be a weak one, which no If-Match ever finds.
-    fn commit(self) -> Result<Response, Reject> {
-        let Upload { writer, at, guard, room, temporary, .. } = self;
+    /// Gives it its name, on a thread that may wait. No ETag is told: until the file is a moment old it would be a weak one, which no If-Match
+    /// ever finds.
+    ///
+    /// # Errors
+    /// 412 where what it is to replace is no more what it was, 507; what writing says. Then nothing is left of it.
+    pub(super) fn commit(self, writer: &Writer) -> Result<Response, Reject> {
+        let Upload { at, guard, room, temporary, .. } = self;
         temporary.sync().map_err(|error| reject(&error))?;
         // Resolved anew: the folder may have been moved.
         let place = writer.place(&at)?;
@@ -121,42 +140,63 @@ impl Writer {
     /// Sweeps away what a crash left.
     pub(super) fn new(root: Arc<Root>, cache: Cache, dot_names: DotNames, uploads: Uploads) -> Writer {
         let quota = Arc::new(Quota::new(uploads.quota_bytes_max, sweep(&root)));
-        Writer { root, cache, dot_names, uploads, quota, maker: Maker::default(), change: Mutex::new(()) }
+        let (maker, resumable, change) = (Maker::default(), Mutex::default(), Mutex::default());
+        Writer { root, cache, dot_names, uploads, quota, maker, resumable, change }
     }
 
-    /// Whether the method changes something, so that it is for a writer.
-    pub(super) fn is_asked(method: &Method) -> bool {
-        matches!(method.as_str(), "PUT" | "DELETE" | "MKCOL" | "MOVE")
-    }
-
-    /// Answers a request without a body, or whose body does not matter.
-    pub(super) fn respond(self: &Arc<Self>, request: &Request<'_>) -> Answer {
+    /// Answers a request without a body, or whose body does not matter; `None` where it is not for a writer.
+    pub(super) fn respond(self: &Arc<Self>, request: &Request<'_>) -> Option<Answer> {
+        if let Some(asked) = self.about_upload(request) {
+            return Some(match asked {
+                Ok(Asked::Answer(response)) => response.into(),
+                Ok(Asked::Part(transfer)) => Box::new(transfer).finish(request),
+                Err(response) => response.into(),
+            });
+        }
         let answer = match request.method().as_str() {
-            "PUT" => self.upload(request).map(|upload| Box::new(upload).finish(request)),
+            "PUT" => return Some(self.put(request).map_or_else(Answer::from, |sink| sink.finish(request))),
             "DELETE" => self.delete(request),
             "MKCOL" => self.make_folder(request),
             "MOVE" => self.move_to(request),
-            _ => unreachable!("`is_asked` says so"),
+            _ => return None,
         };
-        answer.unwrap_or_else(Answer::from)
+        Some(answer.unwrap_or_else(Answer::from))
     }
 
-    /// What becomes of a body.
-    pub(super) fn receive_body(self: &Arc<Self>, request: &Request<'_>) -> Reception {
-        match request.method().as_str() {
-            "PUT" => match self.upload(request) {
-                Ok(upload) => Reception::Sink(Box::new(upload)),
-                Err(reject) => Reception::Refuse(reject.into()),
-            },
+    /// What becomes of a body; `None` where it is not for a writer.
+    pub(super) fn receive_body(self: &Arc<Self>, request: &Request<'_>) -> Option<Reception> {
+        match (request.method().as_str(), self.about_upload(request)) {
+            (_, Some(Ok(Asked::Part(transfer)))) => Some(Reception::Sink(Box::new(transfer))),
+            (_, Some(Ok(Asked::Answer(response)) | Err(response))) => Some(Reception::Refuse(response)),
+            ("PUT", None) => Some(self.put(request).map_or_else(Reception::Refuse, Reception::Sink)),
             // RFC 9110 §9.3.5: it has no meaning.
-            "DELETE" => Reception::Buffer,
+            ("DELETE", None) => Some(Reception::Buffer),
             // RFC 4918 §9.3, §8.4
-            _ => Reception::Refuse(Reject::UnsupportedMediaType("the method takes no body").into()),
+            ("MKCOL" | "MOVE", None) => {
+                Some(Reception::Refuse(Reject::UnsupportedMediaType("the method takes no body").into()))
+            }
+            _ => None,
         }
     }
 
+    /// Begins to take a file, with this request alone or with others.
+    fn put(self: &Arc<Self>, request: &Request<'_>) -> Result<Box<dyn Sink>, Response> {
+        let wish = Wish::of(request, 0)?.filter(Wish::is_of_use);
+        let length = wish.map_or(request.content_length(), |wish| wish.length);
+        let upload = self.upload(request, length).map_err(|reject| self.refusal(reject))?;
+        if let Some(wish) = wish {
+            if self.may_keep(request.now()) {
+                return Ok(Box::new(self.keep(upload, wish)));
+            }
+            if !wish.completes {
+                return Err(Reject::Busy.into());
+            }
+        }
+        Ok(Box::new(Whole { writer: self.clone(), upload }))
+    }
+
     /// Begins to take a file.
-    fn upload(self: &Arc<Self>, request: &Request<'_>) -> Result<Upload, Reject> {
+    fn upload(self: &Arc<Self>, request: &Request<'_>, length: Option<u64>) -> Result<Upload, Reject> {
         // RFC 9110 §14.5: it would be taken for the whole.
         if request.fields().get("content-range").is_some() {
             return Err(Reject::BadRequest("a file is put whole, not as a range"));
@@ -174,11 +214,16 @@ impl Writer {
         }
         let guard = self.judge(request, found)?;
         // Of a body in chunks nobody knows.
-        let length = request.content_length().unwrap_or(0);
+        let length = length.unwrap_or(0);
         self.check_size(length)?;
         let room = self.quota.room(length)?;
         let temporary = self.maker.make(&place).map_err(|error| reject(&error))?;
-        Ok(Upload { writer: self.clone(), at, guard, room, written: 0, temporary })
+        Ok(Upload { at, guard, room, written: 0, temporary })
+    }
+
+    /// What one file may have.
+    pub(super) fn file_bytes_max(&self) -> u64 {
+        self.uploads.file_bytes_max
     }
 
     fn check_size(&self, bytes: u64) -> Result<(), Reject> {

@@ -48,7 +48,7 @@ pub fn read_answer(wire: &[u8], to_head: bool) -> Result<Option<(Answer, usize)>
     let mut answer = Answer { status, fields, body: Vec::new() };
     if (100..200).contains(&status) {
         return match read_answer(&wire[body_begins..], to_head)? {
-            _ if !answer.fields.is_empty() => Err(format!("an interim answer with fields: {head:?}")),
+            _ if status != 104 && !answer.fields.is_empty() => Err(format!("an interim answer with fields: {head:?}")),
             None => Ok(None),
             Some((answer, length)) => Ok(Some((answer, body_begins + length))),
         };
@@ -120,6 +120,17 @@ impl Client {
                 Ok(None) => assert!(self.receive(), "cut off: {}", self.received.escape_ascii()),
                 Err(error) => panic!("{error}"),
             }
+        }
+    }
+
+    /// What comes, up to and with `end`.
+    #[track_caller]
+    pub fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.received.windows(end.len()).position(|window| window == end.as_bytes()) {
+                return String::from_utf8(self.received.drain(..at + end.len()).collect()).unwrap();
+            }
+            assert!(self.receive(), "cut off: {}", self.received.escape_ascii());
         }
     }
 

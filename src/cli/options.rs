@@ -135,7 +135,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
 
-    /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE
+    /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE, and a form in listings
     ///
     /// Whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
     /// nothing. Without it these methods are 405.

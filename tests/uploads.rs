@@ -34,6 +34,7 @@ on_every_backend! {
     what_is_too_large_is_refused_and_leaves_nothing,
     a_full_disk_leaves_nothing,
     a_form_brings_files,
+    twenty_clients_list_download_and_upload_at_once,
 }
 
 fn with_uploads(overwrite: Overwrite) -> Options {
@@ -609,4 +610,40 @@ fn a_form_brings_files(strategy: Strategy) {
     let closed = Running::new(strategy, |server| server);
     let page = String::from_utf8(ask(closed.address, "GET", "/", "", b"").body).unwrap();
     assert!(!page.contains("multipart/form-data") && !page.contains("{upload}"));
+}
+
+/// Bytes that only this file has.
+fn bytes_of(client: usize, round: usize) -> Vec<u8> {
+    let seed = (client * 1000 + round) as u64;
+    (0..12_000 + seed % 1000).flat_map(|n| (seed << 32 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+}
+
+fn twenty_clients_list_download_and_upload_at_once(strategy: Strategy) {
+    let server = running(strategy, Overwrite::Always);
+    let address = server.address;
+    std::thread::scope(|scope| {
+        for client in 0..20 {
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let name = format!("/client-{client}.bin");
+                    let bytes = bytes_of(client, round);
+                    let put = ask(address, "PUT", &name, "", &bytes);
+                    assert_eq!(put.status, if round == 0 { 201 } else { 204 }, "{name}");
+                    let listing = String::from_utf8(ask(address, "GET", "/?json", "", b"").body).unwrap();
+                    assert!(listing.contains(&format!("\"client-{client}.bin\"")), "{listing}");
+                    assert!(!listing.contains(".tripoll-"), "{listing}");
+                    assert!(ask(address, "GET", &name, "", b"").body == bytes, "{name} as it was put");
+                    // Another's is the one or the other of its states.
+                    let other = (client + 7) % 20;
+                    let got = ask(address, "GET", &format!("/client-{other}.bin"), "", b"");
+                    let is_whole = got.status == 404 || (0..3).any(|round| got.body == bytes_of(other, round));
+                    assert!(is_whole, "client-{other}.bin: {} with {} bytes", got.status, got.body.len());
+                }
+            });
+        }
+    });
+    for client in 0..20 {
+        assert!(fs::read(server.folder.path().join(format!("client-{client}.bin"))).unwrap() == bytes_of(client, 2));
+    }
+    assert_eq!(names(server.folder.path()).len(), 21);
 }

@@ -358,6 +358,13 @@ fn reject_named(name: &str) -> Reject {
         "range" => Reject::RangeNotSatisfiable { size: 7 },
         "read" => Reject::ReadFailed,
         "unavailable" => Reject::Unavailable,
+        "conflict" => Reject::Conflict("as asked"),
+        "type" => Reject::UnsupportedMediaType("as asked"),
+        "coded" => Reject::ContentCoded,
+        "required" => Reject::PreconditionRequired("as asked"),
+        "write" => Reject::WriteFailed,
+        "other" => Reject::OtherServer,
+        "room" => Reject::InsufficientStorage,
         _ => unreachable!("the tests ask for these"),
     }
 }
@@ -1533,6 +1540,13 @@ fn a_reject_knows_whether_its_connection_lives() {
         (Reject::MethodTooLong, "X".repeat(LINE_MAX)),
         (Reject::NoTunnel, "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n".into()),
         (Reject::Unavailable, reject_of("unavailable")),
+        (Reject::Conflict(""), reject_of("conflict")),
+        (Reject::UnsupportedMediaType(""), reject_of("type")),
+        (Reject::ContentCoded, reject_of("coded")),
+        (Reject::PreconditionRequired(""), reject_of("required")),
+        (Reject::WriteFailed, reject_of("write")),
+        (Reject::OtherServer, reject_of("other")),
+        (Reject::InsufficientStorage, reject_of("room")),
         (Reject::VersionNotSupported, "GET / HTTP/2.0\r\n\r\n".into()),
     ];
     for (reject, wire) in cases {
@@ -1549,6 +1563,7 @@ fn a_reject_knows_whether_its_connection_lives() {
         let want = match &reject {
             Reject::MethodNotAllowed { allow } => Some(("Allow", allow.as_str())),
             Reject::RangeNotSatisfiable { .. } => Some(("Content-Range", "bytes */7")),
+            Reject::ContentCoded => Some(("Accept-Encoding", "identity")),
             _ => None,
         };
         want.inspect(|(name, value)| assert_eq!(answer.field(name), Some(*value)));

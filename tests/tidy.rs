@@ -14,7 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("offload", &[]),
     ("http", &["protocol", "offload"]),
     ("websocket", &["protocol", "http"]),
-    ("files", &["sys", "protocol", "http"]),
+    ("files", &["sys", "protocol", "offload", "http"]),
     ("router", &["http"]),
     ("sandbox", &["sys"]),
     ("guard", &["http", "offload"]),

@@ -92,7 +92,7 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
         let text = "tripoll: passwords cross the network as they are: anybody on the way can read them; try a proxy that secures it";
         let _ = writeln!(std::io::stderr(), "{text}"); // A closed stderr leaves nobody to tell.
     }
-    say_where(&server, &directory, options.user.as_ref(), &confinement);
+    say_where(&server, &directory, options.user.as_ref(), &confinement, options.upload);
     let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
     if trace.is_some() || shown.is_some() {
         server.reactor().on_turn(move |turn| {
@@ -119,6 +119,11 @@ fn bind(
 ) -> tripoll::Result<(BoundServer, Option<Arc<Demo>>)> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
+    let uploads = files::Uploads {
+        overwrite: options.overwrite,
+        file_bytes_max: options.upload_max.unwrap_or(u64::MAX),
+        quota_bytes_max: options.quota.unwrap_or(u64::MAX),
+    };
     let mut server = HttpServer::new(first, directory)
         .backend(options.backend)
         .trigger(options.trigger)
@@ -130,6 +135,7 @@ fn bind(
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
             cache_bytes_max: options.cache_max,
+            uploads: options.upload.then_some(uploads),
             ..files::Options::default()
         })
         .limits(http::Limits {
@@ -179,12 +185,15 @@ fn bind(
 }
 
 /// The start line: from here on connections are accepted.
-fn say_where(server: &BoundServer, directory: &Path, user: Option<&User>, confinement: &str) {
+fn say_where(server: &BoundServer, directory: &Path, user: Option<&User>, confinement: &str, is_changed: bool) {
     let mut facts = server.strategy().to_string();
     match server.resolver() {
         Some(Resolver::Openat2) | None => {}
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
         Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
+    }
+    if is_changed {
+        facts.push_str(", clients may change it");
     }
     if let Some(user) = user {
         facts.push_str(&format!(", as {}", user.name().to_string_lossy()));

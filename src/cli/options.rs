@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use tripoll::files::Overwrite;
 use tripoll::http::check_field;
 use tripoll::poller::Updates;
 use tripoll::sys::{self, User};
@@ -25,6 +26,7 @@ Examples:
   tripoll --spa --hidden app          an app that routes by itself
   htpasswd -Bc users ann; tripoll --auth-file users --auth-all site
                                       ann alone, after a question for her password
+  tripoll --upload ~/in               let clients put, move and delete files: curl -T file http://127.0.0.1:8000/
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
@@ -163,6 +165,33 @@ pub struct Options {
     #[arg(long, value_name = "NAME: VALUE", value_parser = field, help_heading = "Files")]
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
+
+    /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE, and a form in listings
+    ///
+    /// Whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
+    /// nothing. Without it these methods are 405.
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_UPLOAD", hide_env = true)]
+    pub upload: bool,
+
+    /// When a file that is there is replaced: never, if-match or always
+    ///
+    /// never: 403. if-match: for who names its ETag in If-Match (428 without; a MOVE says Overwrite: T). always: unless a condition
+    /// of the request fails.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", default_value = "if-match", help_heading = "Files")]
+    #[arg(env = "TRIPOLL_OVERWRITE", hide_env = true)]
+    pub overwrite: Overwrite,
+
+    /// A file that is uploaded, in bytes: 413 past it [default: what the disk has room for]
+    #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_UPLOAD_MAX", hide_env = true)]
+    pub upload_max: Option<u64>,
+
+    /// All files of DIR, in bytes: uploads that would make it more are 507 [default: what the disk has room for]
+    ///
+    /// Those that are there at the start count, and what clients change. A file counts from when it begins to come.
+    #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size, help_heading = "Files")]
+    #[arg(env = "TRIPOLL_QUOTA", hide_env = true)]
+    pub quota: Option<u64>,
 
     /// Answer the routes of the demonstration too, such as /time, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]

@@ -15,7 +15,10 @@ pub fn sandbox(options: &Options, directory: &Path) -> Result<Option<Sandbox>, S
         Links::Beneath => directory,
         Links::Anywhere => Path::new("/"),
     };
-    let wanted = (options.sandbox != Demand::Off).then(|| Sandbox::new().read(readable));
+    let wanted = (options.sandbox != Demand::Off).then(|| {
+        let sandbox = Sandbox::new().read(readable)?;
+        if options.upload { sandbox.write(directory) } else { Ok(sandbox) }
+    });
     wanted.transpose().map_err(|error| format!("cannot be sandboxed: {error}; try --sandbox off"))
 }
 

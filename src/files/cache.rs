@@ -180,6 +180,22 @@ impl Cache {
         self.lock().remove(path);
     }
 
+    /// Lets go of all that `at` names or is beneath it, under whatever path it was asked for, and of what it is a coded form of: it was
+    /// changed here.
+    pub(super) fn forget_changed(&self, at: &Resolved) {
+        let changed = plain(at);
+        let concerns = |entry: &Entry| {
+            let path = plain(&entry.at);
+            let is_it_or_beneath = path.strip_prefix(changed).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+            let is_form_of = |rest: &[u8]| Coding::ALL.iter().any(|coding| rest == coding.ending().as_bytes());
+            is_it_or_beneath || changed.strip_prefix(path).is_some_and(is_form_of)
+        };
+        let mut kept = self.lock();
+        let paths: Vec<_> =
+            kept.entries.iter().filter(|(_, entry)| concerns(entry)).map(|(path, _)| path.clone()).collect();
+        paths.iter().for_each(|path| kept.remove(path));
+    }
+
     /// Lets go of the file whose descriptor was not used for longest. Whether there was one.
     pub(crate) fn give_way(&self) -> bool {
         let mut kept = self.lock();
@@ -193,6 +209,12 @@ impl Cache {
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A path less the dot that an index of the root begins with.
+fn plain(at: &Resolved) -> &[u8] {
+    let path = at.path.as_bytes();
+    path.strip_prefix(b"./").unwrap_or(path)
 }
 
 /// The file is not what it was.

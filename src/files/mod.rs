@@ -3,6 +3,8 @@
 //! Invariant: no byte from outside the folder leaves it, whatever the target, the links, or what moves meanwhile: the kernel resolves
 //! names beneath the folder's descriptor, and no check of strings is relied on. [`Links::Anywhere`] gives that up, for links alone.
 //!
+//! Who serves it reads; where [`Options::uploads`] says so, clients change it too.
+//!
 //! ```text
 //!   target ─▶ path: decoded once, ─▶ root: openat2 ─▶ regular file? ─▶ representation: which form, ─▶ Response
 //!             dots resolved          beneath DIR       index, slash     conditions, ranges
@@ -13,9 +15,14 @@ mod coding;
 mod listing;
 mod media_type;
 mod path;
+mod posted;
+mod quota;
 mod representation;
+mod resumable;
 mod root;
+mod temporary;
 mod validators;
+mod writer;
 
 pub use cache::Cache;
 pub(crate) use cache::DESCRIPTORS_MAX;
@@ -33,6 +40,9 @@ use std::fs::{File, Metadata};
 use std::hash::RandomState;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use writer::Writer;
 
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
@@ -66,6 +76,53 @@ pub struct Options {
     pub cache_bytes_max: u64,
     /// Whether `x.css.br`, `x.css.zst` or `x.css.gz` is sent for `x.css` to a client that takes that coding, as long as it is not older.
     pub precompressed: bool,
+    /// Whether clients may change the folder, and how far; without it each method that would is 405.
+    pub uploads: Option<Uploads>,
+}
+
+/// How far clients may change a folder.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    /// When a file that is there is replaced.
+    pub overwrite: Overwrite,
+    /// What one file may have: 413 past it.
+    pub file_bytes_max: u64,
+    /// What all files of the folder may have, as far as this server sees them: those that are there when it starts, and what it changes. 507
+    /// past it. A file counts from when it begins to come, and until the one that replaces it is whole.
+    pub quota_bytes_max: u64,
+}
+
+impl Default for Uploads {
+    /// Nothing is replaced unseen; as much as the disk has room for.
+    fn default() -> Uploads {
+        Uploads { overwrite: Overwrite::default(), file_bytes_max: u64::MAX, quota_bytes_max: u64::MAX }
+    }
+}
+
+/// When a file that is there gives way to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overwrite {
+    /// Never: 403.
+    Never,
+    /// To who says which one it is by If-Match (428 without it); a MOVE, to who says `Overwrite: T`.
+    #[default]
+    IfMatch,
+    /// Always, unless a precondition of the request fails.
+    Always,
+}
+
+/// Spelled as in flags.
+impl FromStr for Overwrite {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Overwrite, String> {
+        match text {
+            "never" => Ok(Overwrite::Never),
+            "if-match" => Ok(Overwrite::IfMatch),
+            "always" => Ok(Overwrite::Always),
+            _ => Err("it is never, if-match or always".into()),
+        }
+    }
 }
 
 impl Default for Options {
@@ -83,6 +140,7 @@ impl Default for Options {
             cache_control,
             cache_bytes_max,
             precompressed: true,
+            uploads: None,
         }
     }
 }
@@ -100,9 +158,10 @@ pub enum Links {
 /// Serves the files beneath a folder.
 #[derive(Debug)]
 pub struct Files {
-    root: Root,
+    root: Arc<Root>,
     options: Options,
     cache: Cache,
+    writer: Option<Arc<Writer>>,
     /// What boundaries between ranges are made with: random, so that nobody can write one into a file beforehand.
     secret: RandomState,
 }
@@ -121,7 +180,10 @@ impl Files {
 
     /// Files beneath a root that is open already, and resolves links as it will.
     pub fn beneath(root: Root, options: Options) -> Files {
-        Files { root, cache: Cache::new(options.cache_bytes_max), options, secret: RandomState::new() }
+        let (root, cache) = (Arc::new(root), Cache::new(options.cache_bytes_max));
+        let writer = |uploads| Writer::new(root.clone(), cache.clone(), options.dot_names, uploads);
+        let writer = options.uploads.clone().map(writer).map(Arc::new);
+        Files { root, options, cache, writer, secret: RandomState::new() }
     }
 
     /// The files that are kept.
@@ -136,9 +198,10 @@ impl Files {
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
         if request.method() == Method::OPTIONS {
-            return Ok(Response::new(StatusCode::NO_CONTENT).field("Allow", ALLOWED));
+            let response = Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed(request));
+            return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)));
         }
-        check_method(request.method())?;
+        self.check_method(request)?;
         let is_get = request.method() == Method::GET;
         match self.answer_path(request, request.path()) {
             Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
@@ -219,7 +282,8 @@ impl Files {
     fn list(&self, request: &Request<'_>, at: &Resolved, directory: &File) -> Result<Response, Reject> {
         let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
-        let listing = listing::list(&self.root, at, directory, self.options.dot_names, form);
+        let is_open = self.writer.is_some();
+        let listing = listing::list(&self.root, at, directory, self.options.dot_names, form, is_open);
         let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
         // What is listed has no time of its own, and may change without its folder's: the tag is of what the listing says.
         Ok(self.with_cache_control(response).with_tag_of_content())
@@ -229,6 +293,17 @@ impl Files {
         match &self.options.cache_control {
             Some(value) => response.field("Cache-Control", value),
             None => response,
+        }
+    }
+
+    fn allowed(&self, request: &Request<'_>) -> &'static str {
+        if self.writer.is_some() { writer::allowed(request.path()) } else { ALLOWED }
+    }
+
+    fn check_method(&self, request: &Request<'_>) -> Result<(), Reject> {
+        match request.method() {
+            &Method::GET | &Method::HEAD | &Method::OPTIONS => Ok(()),
+            _ => Err(Reject::MethodNotAllowed { allow: self.allowed(request).into() }),
         }
     }
 
@@ -246,21 +321,16 @@ impl Files {
 
 impl Service for Files {
     fn respond(&self, request: &Request<'_>) -> Answer {
-        self.answer(request).unwrap_or_else(Response::from).into()
+        let written = self.writer.as_ref().and_then(|writer| writer.respond(request));
+        written.unwrap_or_else(|| self.answer(request).unwrap_or_else(Response::from).into())
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
-        match check_method(request.method()) {
+        let received = self.writer.as_ref().and_then(|writer| writer.receive_body(request));
+        received.unwrap_or_else(|| match self.check_method(request) {
             Ok(()) => Reception::Buffer,
             Err(reject) => Reception::Refuse(reject.into()),
-        }
-    }
-}
-
-fn check_method(method: &Method) -> Result<(), Reject> {
-    match method {
-        &Method::GET | &Method::HEAD | &Method::OPTIONS => Ok(()),
-        _ => Err(Reject::MethodNotAllowed { allow: ALLOWED.into() }),
+        })
     }
 }
 

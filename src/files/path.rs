@@ -11,6 +11,12 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The one dot name that is meant to be seen (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
 
+/// What the names of files that are being uploaded begin with. They are never served, listed or written by name.
+pub(super) const RESERVED: &[u8] = b".tripoll-";
+
+/// Why a name is refused that something was to get.
+pub(super) const NO_NAME: &str = "nothing here can have that name";
+
 /// Whether names that begin with a dot are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DotNames {
@@ -36,10 +42,32 @@ impl Resolved {
         Resolved { path: CString::new(path).expect("no segment has a NUL"), is_directory }
     }
 
+    /// The folder that it is in, and its name there; `None` of the folder itself.
+    pub(super) fn split(&self) -> Option<(CString, CString)> {
+        let part = |bytes: &[u8]| CString::new(bytes).expect("a part of a C string has no NUL");
+        let path = self.path.as_bytes();
+        match memchr::memrchr(b'/', path) {
+            Some(at) => Some((part(&path[..at]), part(&path[at + 1..]))),
+            None => (path != b".").then(|| (c".".into(), self.path.clone())),
+        }
+    }
+
     /// A file in this folder. `name` is a plain one.
     pub(super) fn join(&self, name: impl AsRef<OsStr>) -> Resolved {
         let path = [self.path.as_bytes(), b"/", name.as_ref().as_bytes()].concat();
         Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
+    }
+
+    /// What may get a name in this folder.
+    ///
+    /// # Errors
+    /// 403 for what nothing here can be called.
+    pub(super) fn child(&self, name: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
+        let is_none = matches!(name, "" | "." | "..") || name.contains(['/', '\0']);
+        if is_none || is_left_out(name.as_bytes(), dot_names) {
+            return Err(Reject::Forbidden(NO_NAME));
+        }
+        Ok(self.join(name))
     }
 
     /// The file beside this one whose name goes on so.
@@ -64,7 +92,7 @@ impl Resolved {
 ///
 /// # Errors
 /// 400 for what no path can be: a `%` without two digits, a NUL, a `..` past the top, `*`. 404 for what no file here can be called: names with an
-/// encoded slash, and where they are hidden names that begin with a dot (but `.well-known`).
+/// encoded slash, reserved ones, and where they are hidden names that begin with a dot (but `.well-known`).
 pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
     if !path.starts_with('/') {
         return Err(Reject::BadRequest("the target is not a path"));
@@ -84,9 +112,7 @@ pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
             }
             // An encoded slash is data, and no name has one. Dot names are hidden.
             name if name.contains(&b'/') => return Err(Reject::NotFound),
-            name if name[0] == b'.' && name != WELL_KNOWN && dot_names == DotNames::Hidden => {
-                return Err(Reject::NotFound);
-            }
+            name if is_left_out(name, dot_names) => return Err(Reject::NotFound),
             // Also in a segment that a `..` takes away again.
             name if name.contains(&0) => return Err(Reject::BadRequest("the path has a NUL")),
             _ => segments.push(segment),
@@ -95,9 +121,10 @@ pub fn resolve(path: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
     Ok(Resolved::new(&segments, is_directory))
 }
 
-/// Whether a name is one of those that are there only where [`DotNames::Shown`].
-pub(super) fn is_hidden(name: &[u8]) -> bool {
-    name.first() == Some(&b'.') && name != WELL_KNOWN
+/// Whether a name is as if it were not there: it begins with a dot, where these are hidden, or is reserved.
+pub(super) fn is_left_out(name: &[u8], dot_names: DotNames) -> bool {
+    let is_hidden = name.first() == Some(&b'.') && name != WELL_KNOWN && dot_names == DotNames::Hidden;
+    is_hidden || name.starts_with(RESERVED)
 }
 
 /// A name as a segment of a URL's path.
@@ -155,6 +182,9 @@ mod tests {
         let shown = resolve("/.git/config", DotNames::Shown).unwrap();
         assert_eq!(shown.as_path().to_str(), Some(".git/config"));
         assert!(resolve("/.git/../../x", DotNames::Shown).is_err());
+        for path in ["/.tripoll-1", "/a/%2Etripoll-1", "/.tripoll-/x"] {
+            assert_eq!(resolve(path, DotNames::Shown), Err(Reject::NotFound), "{path}");
+        }
     }
 
     #[test]

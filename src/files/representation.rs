@@ -81,13 +81,14 @@ impl Representation {
         // Only of types that compressing makes smaller: a picture costs no open that fails, and a cache that keeps it need not tell clients
         // apart. Of the others Vary stands whether or not a coded form is there today.
         let varies = files.options.precompressed && is_compressible(&media_type);
-        let is_file_settled = is_settled(&metadata, now);
+        let is_file_settled = is_settled(&state, now);
         let coded = if varies { accepted.open(&files.root, at, &metadata) } else { None };
         let (file, metadata, coding) = match coded {
             Some((file, metadata, coding)) => (file, metadata, Some(coding)),
             None => accepted.check_plain().map(|()| (file, metadata, None))?,
         };
-        let is_settled = is_file_settled && is_settled(&metadata, now);
+        let form_state = FileState::from(&metadata);
+        let is_settled = is_file_settled && is_settled(&form_state, now);
         let file = OpenFile::new(file, &metadata);
         let size = file.size();
         let content = match hurry {
@@ -97,13 +98,12 @@ impl Representation {
             }
             Hurry::No | Hurry::Yes => Content::File(Arc::new(file)),
         };
-        let validators = validators(&metadata, coding, now);
+        let validators = validators(&form_state, coding, now);
         let lines = lines(files, &media_type, coding, varies, &validators).into();
         let not_modified_lines = OnceLock::new();
         let representation =
             Representation { content, size, media_type, coding, validators, lines, not_modified_lines };
-        let (representation, form_state) = (Arc::new(representation), FileState::from(&metadata));
-        Ok(Some(Chosen { representation, state, form_state, is_settled }))
+        Ok(Some(Chosen { representation: Arc::new(representation), state, form_state, is_settled }))
     }
 
     /// Answers 304, 412, 416, 206 or 200, in this order of questions (RFC 9110 §13.2.2). `None` where the file changed while it was read.

@@ -74,6 +74,11 @@ impl<R: Into<Response>> From<R> for Answer {
 /// What takes a request's body piece by piece as it comes, however long it is. Dropped before [`finish`](Self::finish) where the body is cut
 /// short, comes too slowly or is malformed: then nobody gets an answer from it.
 pub trait Sink {
+    /// What the client is told before it sends its body, by an interim response (RFC 9110 §15.2): its status, which is 1xx but not 101, and fields.
+    fn interim(&self) -> Option<Response> {
+        None
+    }
+
     /// The next bytes of the body, which are taken whatever is said. `waker` makes what ends a [`Take::Pause`].
     fn piece(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Take;
 

@@ -266,6 +266,22 @@ impl Connection {
             (Reception::Buffer, _) => Content::Collect { head: bytes.to_vec(), body: Vec::new() },
             (Reception::Sink(sink), _) => Content::Sink { head: bytes.to_vec(), sink },
         };
+        let interim = match &fate {
+            Content::Sink { sink, .. } => catch_unwind(AssertUnwindSafe(|| sink.interim())),
+            Content::Collect { .. } | Content::Discard => Ok(None),
+        };
+        match interim {
+            Ok(None) => {}
+            Ok(Some(response)) if is_interim(response.status()) => {
+                // RFC 9110 §15.2: not to HTTP/1.0.
+                if request.version == Version::Http11 {
+                    response.render_interim(cx.out());
+                }
+            }
+            Ok(Some(_)) | Err(_) => {
+                return self.respond(Reject::HandlerPanicked.into(), bytes, &request, false, cx);
+            }
+        }
         // RFC 9110 §10.1.1: not needed where the body has begun to come.
         if head.expects_continue && !body_begun {
             cx.out().write(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -653,6 +669,11 @@ fn start<Found: Send + 'static>(
     pool.submit(Box::new(job)).map_err(|_| Reject::Busy)?;
     cx.deadline(Deadline::Never);
     Ok(told)
+}
+
+/// RFC 9110 §15.2; after 101 comes another protocol.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Wakes when it is dropped.

@@ -18,6 +18,8 @@ pub enum Reject {
     MethodNotAllowed { allow: String },
     /// 406: what there is has only forms that the client says it does not take.
     NotAcceptable,
+    /// 409: what is asked does not fit what is there: a folder that is not, or is not empty.
+    Conflict(&'static str),
     /// 408: the rest of a request that was begun did not come in time.
     RequestTimeout,
     /// 412: a precondition of the request does not hold (RFC 9110 §13).
@@ -26,6 +28,10 @@ pub enum Reject {
     ContentTooLarge,
     /// 414: the request line is longer than [`request_line_bytes_max`](super::Limits::request_line_bytes_max).
     UriTooLong,
+    /// 415: the body is of a type that is not taken here.
+    UnsupportedMediaType(&'static str),
+    /// 415: the body has a content coding, and none is taken here.
+    ContentCoded,
     /// 416, with the size that the range was outside of (RFC 9110 §15.5.17).
     #[allow(missing_docs)]
     RangeNotSatisfiable { size: u64 },
@@ -35,12 +41,16 @@ pub enum Reject {
     Misdirected,
     /// 421: a host that this server is not known by.
     ForeignHost,
+    /// 428: something would be replaced that the client does not say it knows (RFC 6585 §3).
+    PreconditionRequired(&'static str),
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
     FieldsTooLarge,
     /// 500: a handler panicked.
     HandlerPanicked,
     /// 500: reading a file failed for a reason of ours.
     ReadFailed,
+    /// 500: writing a file failed for a reason of ours.
+    WriteFailed,
     /// 501: a method that nothing here knows.
     MethodUnknown,
     /// 501: a method as long as a request line may be (RFC 9112 §3), so where the request ends is unknown too.
@@ -49,12 +59,16 @@ pub enum Reject {
     NoTunnel,
     /// 501: a transfer coding that nothing here knows, so the body's end is unknown too (RFC 9112 §6.1).
     CodingUnknown,
+    /// 502: what is asked concerns another server too (RFC 4918 §9.9.4).
+    OtherServer,
     /// 503: no descriptor is left to serve this.
     Unavailable,
     /// 503: as much is being done beside the loop as may be.
     Busy,
     /// 505: a major version other than 1.
     VersionNotSupported,
+    /// 507: what is sent finds no room (RFC 4918 §11.5).
+    InsufficientStorage,
 }
 
 /// For whoever meets it in a browser and started the server.
@@ -72,23 +86,33 @@ impl Reject {
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
             Reject::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "the request refuses every form of it that there is"),
+            Reject::Conflict(reason) => (StatusCode::CONFLICT, reason),
             Reject::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "the rest of the request did not come in time"),
             Reject::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ""),
             Reject::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, ""),
             Reject::UriTooLong => (StatusCode::URI_TOO_LONG, ""),
+            Reject::UnsupportedMediaType(reason) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, reason),
+            Reject::ContentCoded => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "it is taken as it is, without a Content-Encoding")
+            }
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
             Reject::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "only 100-continue is known"),
             Reject::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "this connection is not secured"),
             Reject::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST),
+            Reject::PreconditionRequired(reason) => (StatusCode::PRECONDITION_REQUIRED, reason),
             Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
-            Reject::HandlerPanicked | Reject::ReadFailed => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Reject::HandlerPanicked | Reject::ReadFailed | Reject::WriteFailed => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
             Reject::MethodUnknown => (StatusCode::NOT_IMPLEMENTED, "that method is unknown"),
             Reject::MethodTooLong => (StatusCode::NOT_IMPLEMENTED, "no method is so long"),
             Reject::NoTunnel => (StatusCode::NOT_IMPLEMENTED, "this server is no tunnel"),
             Reject::CodingUnknown => (StatusCode::NOT_IMPLEMENTED, "that transfer coding is unknown"),
+            Reject::OtherServer => (StatusCode::BAD_GATEWAY, "the destination is on another server"),
             Reject::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "too much is open at the moment"),
             Reject::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too much is being done at the moment"),
             Reject::VersionNotSupported => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"),
+            Reject::InsufficientStorage => (StatusCode::INSUFFICIENT_STORAGE, "there is no room for it"),
         }
     }
 
@@ -105,7 +129,14 @@ impl Reject {
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
             | Reject::NotAcceptable
+            | Reject::Conflict(_)
             | Reject::PreconditionFailed
+            | Reject::UnsupportedMediaType(_)
+            | Reject::ContentCoded
+            | Reject::PreconditionRequired(_)
+            | Reject::WriteFailed
+            | Reject::OtherServer
+            | Reject::InsufficientStorage
             | Reject::RangeNotSatisfiable { .. }
             | Reject::ForeignHost
             | Reject::HandlerPanicked
@@ -149,6 +180,8 @@ impl From<Reject> for Response {
         match reject {
             Reject::Unauthorized => response.field("WWW-Authenticate", "Basic realm=\"tripoll\", charset=\"UTF-8\""),
             Reject::MethodNotAllowed { allow } => response.field("Allow", &allow),
+            // RFC 9110 §12.5.3: those that are taken.
+            Reject::ContentCoded => response.field("Accept-Encoding", "identity"),
             Reject::RangeNotSatisfiable { size } => response.field("Content-Range", &format!("bytes */{size}")),
             _ => response,
         }

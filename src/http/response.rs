@@ -365,6 +365,16 @@ impl Response {
         !is_head && has_content(self.status) && self.status != StatusCode::RESET_CONTENT
     }
 
+    /// Puts its status and fields on the wire, with nothing that frames or dates a final answer.
+    pub(super) fn render_interim(self, out: &mut Outbox) {
+        let reason = self.status.canonical_reason().unwrap_or("");
+        for part in [b"HTTP/1.1 ", self.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
+            out.write(part);
+        }
+        out.write(self.fields.as_slice());
+        out.write(b"\r\n");
+    }
+
     /// Puts it on the wire; a stream, whose head it was, is given back to be begun.
     pub(super) fn render(self, exchange: &Exchange<'_>, out: &mut Outbox) -> Option<Stream> {
         let has_body = self.sends_body(exchange.is_head);

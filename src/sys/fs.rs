@@ -1,4 +1,4 @@
-//! Opening files beneath a directory: openat2(2), openat(2). And looking at them by name: fstatat(2).
+//! Files beneath a directory: opening them by openat2(2) and openat(2), looking at them by fstatat(2), and changing what is there.
 
 use super::{cvt, cvt_len};
 use std::cell::Cell;
@@ -9,6 +9,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How a name beneath a directory is opened. Neither way waits (a FIFO without a writer) nor takes a terminal as the process's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum OpenHow {
     Read,
     /// `O_PATH | O_DIRECTORY`: a directory to go on from.
     Directory,
+    /// `O_RDONLY | O_DIRECTORY`: a directory to change and to sync, which `O_PATH` can't be.
+    Folder,
 }
 
 impl OpenHow {
@@ -25,6 +28,7 @@ impl OpenHow {
             OpenHow::Read => libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
             // openat2 refuses what O_PATH has no use for.
             OpenHow::Directory => libc::O_PATH | libc::O_CLOEXEC | libc::O_DIRECTORY,
+            OpenHow::Folder => libc::O_RDONLY | libc::O_CLOEXEC | libc::O_DIRECTORY,
         }
     }
 }
@@ -128,10 +132,40 @@ impl FileState {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its number on its device.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// mtime; 1970 where it was before.
+    pub fn modified(&self) -> SystemTime {
+        since_1970(self.modified)
+    }
+
+    /// ctime, which can't be set by hand; 1970 where it was before.
+    pub fn changed(&self) -> SystemTime {
+        since_1970(self.changed)
+    }
+
     /// Whether both are the same file or directory, whatever became of it.
     pub fn is_same(&self, other: &FileState) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
+}
+
+fn since_1970((second, nanosecond): (i64, i64)) -> SystemTime {
+    let nanosecond = u32::try_from(nanosecond).unwrap_or(0);
+    UNIX_EPOCH + u64::try_from(second).map_or(Duration::ZERO, |second| Duration::new(second, nanosecond))
 }
 
 /// Whether the last name of a path is followed where it is a symbolic link. Those before are.
@@ -252,4 +286,66 @@ pub fn open_component(directory: BorrowedFd<'_>, name: &CStr, how: OpenHow) -> i
     let flags = how.flags() | libc::O_NOFOLLOW;
     // SAFETY: `name` is NUL-terminated and outlives the call; the new descriptor is ours alone.
     Ok(unsafe { File::from_raw_fd(cvt(libc::openat(directory.as_raw_fd(), name.as_ptr(), flags))?) })
+}
+
+/// openat(2) of a `name` in `directory` that nothing has yet (EEXIST), to write, with the permissions that the umask leaves.
+pub fn create_file(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let mode: libc::mode_t = 0o666;
+    // SAFETY: `name` is NUL-terminated and outlives the call; the new descriptor is ours alone.
+    Ok(unsafe { File::from_raw_fd(cvt(libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, mode))?) })
+}
+
+/// mkdirat(2) of a `name` in `directory`, with the permissions that the umask leaves.
+pub fn create_directory(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    cvt(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), 0o777) }).map(drop)
+}
+
+/// unlinkat(2) of a file, or whatever is no directory. A link itself goes, never what it leads to.
+pub fn remove_file(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    cvt(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+/// unlinkat(2) of a directory, which is empty (ENOTEMPTY).
+pub fn remove_directory(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    cvt(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+}
+
+/// Whether what has a name already gives way to what is renamed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// `RENAME_NOREPLACE`: EEXIST. EINVAL where the file system does not know that.
+    Never,
+    /// In one step: who opens the name gets the old or the new.
+    Always,
+}
+
+/// renameat2(2) of a name in one directory to a name in another, or the same. Links are renamed and replaced themselves.
+pub fn rename(from: (BorrowedFd<'_>, &CStr), to: (BorrowedFd<'_>, &CStr), replace: Replace) -> io::Result<()> {
+    let flags = match replace {
+        Replace::Never => libc::RENAME_NOREPLACE,
+        Replace::Always => 0,
+    };
+    let ((from_directory, from), (to_directory, to)) = (from, to);
+    // SAFETY: both names are NUL-terminated and outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            from_directory.as_raw_fd(),
+            from.as_ptr(),
+            to_directory.as_raw_fd(),
+            to.as_ptr(),
+            flags,
+        )
+    };
+    cvt_len(result as libc::ssize_t).map(drop)
+}
+
+/// flock(2) for this open file alone, until it is closed; EWOULDBLOCK where another has it.
+pub fn try_lock(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map(drop)
 }

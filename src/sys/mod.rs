@@ -17,8 +17,9 @@ mod wait;
 
 pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
 pub use fs::{
-    DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, file_calls, open_beneath, open_component,
-    open_directory, open_following, read_directory, state_of,
+    DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory, create_file,
+    file_calls, open_beneath, open_component, open_directory, open_following, read_directory, remove_directory,
+    remove_file, rename, state_of, try_lock,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{

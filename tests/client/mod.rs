@@ -48,7 +48,7 @@ pub fn read_answer(wire: &[u8], to_head: bool) -> Result<Option<(Answer, usize)>
     let mut answer = Answer { status, fields, body: Vec::new() };
     if (100..200).contains(&status) {
         return match read_answer(&wire[body_begins..], to_head)? {
-            _ if !answer.fields.is_empty() => Err(format!("an interim answer with fields: {head:?}")),
+            _ if status != 104 && !answer.fields.is_empty() => Err(format!("an interim answer with fields: {head:?}")),
             None => Ok(None),
             Some((answer, length)) => Ok(Some((answer, body_begins + length))),
         };
@@ -155,13 +155,13 @@ impl Client {
         }
     }
 
-    /// Receives until this comes, and forgets all up to its end.
+    /// What comes, up to and with `wanted`.
     #[track_caller]
-    pub fn until(&mut self, wanted: &[u8]) {
+    pub fn until(&mut self, wanted: impl AsRef<[u8]>) -> Vec<u8> {
+        let wanted = wanted.as_ref();
         loop {
             if let Some(at) = self.received.windows(wanted.len()).position(|window| window == wanted) {
-                self.received.drain(..at + wanted.len());
-                return;
+                return self.received.drain(..at + wanted.len()).collect();
             }
             assert!(self.receive(), "no {} in {}", wanted.escape_ascii(), self.received.escape_ascii());
         }

@@ -8,6 +8,7 @@
 //!             dots resolved          beneath DIR       index, slash     conditions, ranges
 //! ```
 
+mod archive;
 mod cache;
 mod coding;
 mod listing;
@@ -26,13 +27,16 @@ pub use root::{Resolver, Root};
 use crate::http::{Answer, Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use crate::protocol::OpenFile;
 use crate::sys;
+use archive::Format;
 use coding::Accepted;
 use listing::Form;
 use representation::{Hurry, Representation, read};
 use std::fs::{File, Metadata};
 use std::hash::RandomState;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A file that changes while it is read is read again this often.
 const READ_TRIES: usize = 3;
@@ -100,7 +104,9 @@ pub enum Links {
 /// Serves the files beneath a folder.
 #[derive(Debug)]
 pub struct Files {
-    root: Root,
+    root: Arc<Root>,
+    /// What the folder itself is called, when it is downloaded.
+    name: Vec<u8>,
     options: Options,
     cache: Cache,
     /// What boundaries between ranges are made with: random, so that nobody can write one into a file beforehand.
@@ -116,12 +122,16 @@ impl Files {
             Links::Beneath => root,
             Links::Anywhere => root.with_resolver(Resolver::Follow),
         };
-        Ok(Files::beneath(root, options))
+        let resolved = directory.canonicalize().unwrap_or_default();
+        let name = resolved.file_name().map_or(&b""[..], |name| name.as_bytes());
+        let files = Files::beneath(root, options);
+        Ok(if name.is_empty() { files } else { Files { name: name.into(), ..files } })
     }
 
     /// Files beneath a root that is open already, and resolves links as it will.
     pub fn beneath(root: Root, options: Options) -> Files {
-        Files { root, cache: Cache::new(options.cache_bytes_max), options, secret: RandomState::new() }
+        let (root, name) = (Arc::new(root), b"files".to_vec());
+        Files { root, name, cache: Cache::new(options.cache_bytes_max), options, secret: RandomState::new() }
     }
 
     /// The files that are kept.
@@ -215,8 +225,18 @@ impl Files {
         }
     }
 
-    /// As JSON to who asks for that, by `?json` or by Accept; else as a page.
+    /// As JSON to who asks for that, by `?json` or by Accept; as an archive of all that is in it by `?tar` or `?zip`; else as a page.
     fn list(&self, request: &Request<'_>, at: &Resolved, directory: &File) -> Result<Response, Reject> {
+        let format = match request.query() {
+            Some("tar") => Some(Format::Tar),
+            Some("zip") => Some(Format::Zip),
+            Some(_) | None => None,
+        };
+        if let Some(format) = format {
+            let name = at.last_name().unwrap_or(&self.name);
+            let response = archive::archive(self.root.clone(), at.clone(), name, self.options.dot_names, format);
+            return Ok(self.with_cache_control(response));
+        }
         let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
         let listing = listing::list(&self.root, at, directory, self.options.dot_names, form);

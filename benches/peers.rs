@@ -131,7 +131,8 @@ fn servers(site: &Path) -> Vec<Server> {
         ("select", "--backend select"),
     ] {
         let command = vec![env!("CARGO_BIN_EXE_tripoll").to_string()];
-        let command = [command, words(flags), words("--demo --log off -p PORT"), vec![www.clone()]].concat();
+        let command =
+            [command, words(flags), words("--demo --log off --sandbox off -p PORT"), vec![www.clone()]].concat();
         servers.push(Server { name, command });
     }
     let peers = [

@@ -18,6 +18,7 @@
 //!
 //! ```text
 //!   server      HttpServer: the one place where HTTP meets sockets
+//!   sandbox     what a server has no need of, given up (a feature)
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   guard                who may ask
 //!   router  files        what answers a request
@@ -41,6 +42,8 @@ pub mod poller;
 pub mod protocol;
 pub mod reactor;
 pub mod router;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod server;
 #[doc(hidden)]
 pub mod sys;

@@ -127,7 +127,9 @@ fn unread(format: &str, folder: &TempDir) -> (Process, SocketAddr, BufReader<Chi
     stdout.read_line(&mut line).unwrap();
     let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
     let stderr = process::lines(child.stderr.take());
-    (Process { child, stdout: process::lines(None::<&[u8]>), stderr }, address, stdout)
+    let process = Process { child, stdout: process::lines(None::<&[u8]>), stderr };
+    process.tells_root();
+    (process, address, stdout)
 }
 
 #[test]
@@ -201,7 +203,11 @@ fn a_terminal_sees_each_answer_in_colour() {
     ] {
         let folder = folder();
         let mut script = Command::new("script");
-        script.args(["-qefc", &format!("exec {} -p 0 .", process::TRIPOLL), "/dev/null"]).current_dir(folder.path());
+        // What root is told would come by the same terminal.
+        let user = if process::is_root() { "--user root" } else { "" };
+        script
+            .args(["-qefc", &format!("exec {} -p 0 {user} .", process::TRIPOLL), "/dev/null"])
+            .current_dir(folder.path());
         script.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (process, _, address) = Process::serving(script);
         let mut client = Client::new(address);

@@ -7,6 +7,7 @@ mod console;
 mod demo;
 mod options;
 mod output;
+mod privileges;
 mod signals;
 mod users;
 
@@ -17,13 +18,14 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
-use tripoll::files::{self, DotNames, Links, Resolver};
+use tripoll::files::{self, DotNames, Resolver};
 use tripoll::guard::{Scope, Users};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
+use tripoll::sys::User;
 use tripoll::{HttpServer, http, reactor};
 
 /// What is served where no DIR is given.
@@ -38,6 +40,9 @@ pub fn main() -> ExitCode {
         (Some(options::Command::Compare(options)), _) => return compare::compare(options),
         (None, Some(order)) => return code(crate::lab::hold::hold(order).map_err(|error| error.to_string())),
         (None, None) => {}
+    }
+    if let Some(url) = &options.browse {
+        return code(open::that_detached(url).map_err(|error| error.to_string()));
     }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
@@ -73,14 +78,17 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
     if options.lab_figures {
         crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
     }
+    let sandbox = privileges::sandbox(&options, &directory)?;
+    privileges::become_user(options.user.as_ref())?;
     if users.is_some() && !server.addresses().iter().all(|address| address.ip().to_canonical().is_loopback()) {
         let text = "tripoll: passwords cross the network as they are: anybody on the way can read them; try a proxy that secures it";
         let _ = writeln!(std::io::stderr(), "{text}"); // A closed stderr leaves nobody to tell.
     }
-    say_where(&server, &directory);
     if options.open {
         open_browser(server.addresses()[0]);
     }
+    let confinement = privileges::enter(sandbox, &options)?;
+    say_where(&server, &directory, options.user.as_ref(), &confinement);
     if options.trace_loop {
         let trace = console.clone();
         server.reactor().on_turn(move |turn| trace.borrow_mut().trace(turn));
@@ -107,7 +115,7 @@ fn bind(
         .files(files::Options {
             index: options.index.clone(),
             dot_names: if options.hidden { DotNames::Shown } else { DotNames::Hidden },
-            links: if options.follow_links { Links::Anywhere } else { Links::Beneath },
+            links: privileges::links(options),
             lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
@@ -160,13 +168,17 @@ fn bind(
 }
 
 /// The start line: from here on connections are accepted.
-fn say_where(server: &BoundServer, directory: &Path) {
+fn say_where(server: &BoundServer, directory: &Path, user: Option<&User>, confinement: &str) {
     let mut facts = server.strategy().to_string();
     match server.resolver() {
         Some(Resolver::Openat2) | None => {}
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
         Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
     }
+    if let Some(user) = user {
+        facts.push_str(&format!(", as {}", user.name().to_string_lossy()));
+    }
+    facts.push_str(&format!(", {confinement}"));
     let (version, directory) = (env!("CARGO_PKG_VERSION"), PathBuf::from(directory));
     let mut stdout = std::io::stdout().lock();
     for address in server.addresses() {
@@ -176,7 +188,8 @@ fn say_where(server: &BoundServer, directory: &Path) {
     let _ = stdout.flush();
 }
 
-/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address.
+/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address. A child starts it: to see how that goes
+/// takes a thread, and a thread of this process would stay outside the sandbox.
 fn open_browser(address: SocketAddr) {
     let mut address = address;
     match address.ip() {
@@ -185,7 +198,12 @@ fn open_browser(address: SocketAddr) {
         IpAddr::V4(_) | IpAddr::V6(_) => {}
     }
     let url = format!("http://{address}/");
-    if let Err(error) = open::that_detached(&url) {
-        let _ = writeln!(std::io::stderr(), "tripoll: no browser could be opened ({error}); open {url} yourself");
-    }
+    let opened = std::env::current_exe()
+        .and_then(|program| Command::new(program).args(["--browse", &url]).stdin(Stdio::null()).output());
+    let failed = match opened {
+        Ok(output) if output.status.success() => return,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("error: ").to_string(),
+        Err(error) => error.to_string(),
+    };
+    let _ = writeln!(std::io::stderr(), "tripoll: no browser could be opened ({failed}); open {url} yourself");
 }

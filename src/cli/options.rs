@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::http::check_field;
 use tripoll::poller::Updates;
+use tripoll::sys::{self, User};
 use tripoll::{Backend, Trigger};
 
 const EXAMPLES: &str = "\
@@ -184,6 +185,22 @@ pub struct Options {
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
     pub open: bool,
 
+    /// Give up what no server needs: auto, on, off
+    ///
+    /// Once it listens, nothing outside DIR can be opened, nothing written, no program run, no TCP connection made (Landlock), and calls that
+    /// change the machine are refused (seccomp). auto takes what the kernel has, which the start line tells; on fails where that is not
+    /// all. With --follow-links anything can be read.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "What it may do", env = "TRIPOLL_SANDBOX", hide_env = true)]
+    pub sandbox: Demand,
+
+    /// Become this user once it listens: for whoever has to start it as root
+    ///
+    /// With the user's groups, before anything is served. `root` stays root without being told that it need not.
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = user, help_heading = "What it may do")]
+    #[arg(env = "TRIPOLL_USER", hide_env = true)]
+    pub user: Option<User>,
+
     /// A request's head, in bytes: 431 past it
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_HEAD_MAX", hide_env = true)]
@@ -244,6 +261,10 @@ pub struct Options {
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
 
+    /// For --open: open the browser at this URL instead of serving.
+    #[arg(long, hide = true)]
+    pub browse: Option<String>,
+
     /// For the lab: tell figures on standard input, a socket.
     #[cfg(feature = "lab")]
     #[arg(long, hide = true)]
@@ -272,6 +293,23 @@ pub enum Log {
     Common,
     Combined,
     Json,
+}
+
+/// Whether it is to be sandboxed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Demand {
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// A user that there is.
+fn user(name: &str) -> Result<User, String> {
+    match sys::user_named(name) {
+        Ok(found) => found.ok_or("there is no such user".into()),
+        Err(error) => Err(format!("cannot look users up: {error}")),
+    }
 }
 
 /// A duration that is not nothing.

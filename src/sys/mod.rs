@@ -11,6 +11,8 @@ mod kernel;
 mod net;
 mod output;
 mod process;
+mod refused;
+mod user;
 mod wait;
 
 pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
@@ -27,6 +29,8 @@ pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
     set_descriptor_limit, signal_thread,
 };
+pub use refused::{EPERM, refused_calls};
+pub use user::{User, become_user, is_root, user_named};
 pub use wait::{
     EBADF, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP, POLLIN, POLLNVAL,
     POLLOUT,

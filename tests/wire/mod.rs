@@ -55,6 +55,14 @@ impl Wire {
         self.link.fate() == Fate::Open
     }
 
+    pub fn wants_input(&self) -> bool {
+        self.link.wants_input()
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.link.is_live()
+    }
+
     fn drive(&mut self, act: impl FnOnce(&mut Link, &mut Driver<'_>)) {
         let waker = || Waker::noop().clone();
         let mut driver = Driver { now: self.now, out: &mut self.out, deadline: None, waker: &waker };

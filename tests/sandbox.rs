@@ -90,7 +90,7 @@ fn folder() -> TempDir {
 
 fn get(address: SocketAddr, path: &str) -> (StatusCode, String) {
     let mut client = Client::new(address);
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n"));
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n"));
     let answer = client.answer(false);
     (StatusCode::from_u16(answer.status).unwrap(), String::from_utf8(answer.body).unwrap())
 }

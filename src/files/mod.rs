@@ -10,6 +10,7 @@
 //!             dots resolved          beneath DIR       index, slash     conditions, ranges
 //! ```
 
+mod archive;
 mod cache;
 mod coding;
 mod listing;
@@ -33,12 +34,14 @@ pub use root::{Resolver, Root};
 use crate::http::{Answer, Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
 use crate::protocol::OpenFile;
 use crate::sys;
+use archive::Format;
 use coding::Accepted;
 use listing::Form;
 use representation::{Hurry, Representation, read};
 use std::fs::{File, Metadata};
 use std::hash::RandomState;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -159,6 +162,8 @@ pub enum Links {
 #[derive(Debug)]
 pub struct Files {
     root: Arc<Root>,
+    /// What the folder itself is called, when it is downloaded.
+    name: Vec<u8>,
     options: Options,
     cache: Cache,
     writer: Option<Arc<Writer>>,
@@ -171,11 +176,15 @@ impl Files {
     /// Where `directory` can't be opened, or is none.
     pub fn new(directory: &Path, options: Options) -> io::Result<Files> {
         let root = Root::open(directory)?;
+        sys::local_time(0); // Reads the time zone's file, which a sandbox may forbid later: times in a zip are local.
         let root = match options.links {
             Links::Beneath => root,
             Links::Anywhere => root.with_resolver(Resolver::Follow),
         };
-        Ok(Files::beneath(root, options))
+        let resolved = directory.canonicalize().unwrap_or_default();
+        let name = resolved.file_name().map_or(&b""[..], |name| name.as_bytes());
+        let files = Files::beneath(root, options);
+        Ok(if name.is_empty() { files } else { Files { name: name.into(), ..files } })
     }
 
     /// Files beneath a root that is open already, and resolves links as it will.
@@ -183,7 +192,7 @@ impl Files {
         let (root, cache) = (Arc::new(root), Cache::new(options.cache_bytes_max));
         let writer = |uploads| Writer::new(root.clone(), cache.clone(), options.dot_names, uploads);
         let writer = options.uploads.clone().map(writer).map(Arc::new);
-        Files { root, options, cache, writer, secret: RandomState::new() }
+        Files { root, name: b"files".to_vec(), options, cache, writer, secret: RandomState::new() }
     }
 
     /// The files that are kept.
@@ -278,8 +287,18 @@ impl Files {
         }
     }
 
-    /// As JSON to who asks for that, by `?json` or by Accept; else as a page.
+    /// As JSON to who asks for that, by `?json` or by Accept; as an archive of all that is in it by `?tar` or `?zip`; else as a page.
     fn list(&self, request: &Request<'_>, at: &Resolved, directory: &File) -> Result<Response, Reject> {
+        let format = match request.query() {
+            Some("tar") => Some(Format::Tar),
+            Some("zip") => Some(Format::Zip),
+            Some(_) | None => None,
+        };
+        if let Some(format) = format {
+            let name = at.last_name().unwrap_or(&self.name);
+            let response = archive::archive(self.root.clone(), at.clone(), name, self.options.dot_names, format);
+            return Ok(self.with_cache_control(response));
+        }
         let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
         let is_open = self.writer.is_some();

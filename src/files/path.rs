@@ -76,6 +76,11 @@ impl Resolved {
         Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
     }
 
+    /// The last name on the way; the folder itself has none here.
+    pub(super) fn last_name(&self) -> Option<&[u8]> {
+        self.path.as_bytes().rsplit(|byte| *byte == b'/').next().filter(|name| *name != b".")
+    }
+
     /// As the path of a URL: percent-encoded, with one slash in front and none behind.
     pub(super) fn to_url_path(&self) -> String {
         let segments = self.path.as_bytes().split(|byte| *byte == b'/').filter(|segment| *segment != b".");

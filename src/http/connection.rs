@@ -13,6 +13,7 @@
 //! ```
 
 use super::answer::{Answer, Inquiry, Later, Source, Take};
+use super::beside::start;
 use super::framing::{BodyReader, ChunkedReader, Step};
 use super::head::{self, Head, Storage};
 use super::incoming::{Content, Incoming, Pause};
@@ -20,13 +21,12 @@ use super::listener::{Answered, Shared};
 use super::response::{After, Exchange};
 use super::stream::{self, Progress, Stream, Streaming};
 use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, StatusCode, Version};
-use crate::offload::Pool;
+use crate::offload::Full;
 use crate::protocol::{Context, Cue, Deadline, Protocol};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc;
-use std::task::Waker;
 use std::time::Instant;
 
 /// Empty lines before a request that are read over (RFC 9112 §2.2 asks for at least one): some clients end a body with one too many.
@@ -171,7 +171,10 @@ impl Protocol for Connection {
             (Cue::Woken, Phase::Body(_)) => self.resume_body(cx),
             (Cue::Woken | Cue::DeadlinePassed, Phase::Later(_)) => self.look_for_answer(cx),
             (Cue::Woken | Cue::Room, Phase::Stream(_)) => self.stream(cx),
-            (Cue::DeadlinePassed, Phase::Stream(outgoing)) => outgoing.streaming.beat(cx),
+            (Cue::DeadlinePassed, Phase::Stream(outgoing)) => {
+                outgoing.streaming.beat(cx);
+                self.stream(cx); // It may wait for a thread.
+            }
             // A client that ends its side would never see the end of what has none.
             (Cue::EndOfInput | Cue::ShuttingDown, Phase::Stream(outgoing)) if outgoing.streaming.is_live() => {
                 outgoing.closes = true;
@@ -464,8 +467,11 @@ impl Connection {
                 None => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
             },
             Source::Thread(respond) => match start(&self.shared.pool, respond, cx) {
-                Ok(told) => Awaited::Thread(told),
-                Err(reject) => return self.respond(reject.into(), head, request, keep_alive, cx),
+                Ok(told) => {
+                    cx.deadline(Deadline::Never);
+                    Awaited::Thread(told)
+                }
+                Err(Full) => return self.respond(Reject::Busy.into(), head, request, keep_alive, cx),
             },
             // Its body is gone, so it can't be asked again: a slip of the program.
             Source::Inquiry(_) => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
@@ -484,10 +490,11 @@ impl Connection {
     ) {
         match start(&inquiry.pool, inquiry.find_out, cx) {
             Ok(told) => {
+                cx.deadline(Deadline::Never);
                 let is_last = self.phase.answers_last();
                 self.await_answer(Pending { head: bytes.to_vec(), from: Awaited::Inquiry(told), is_last }, cx);
             }
-            Err(reject) => self.refuse_head(reject.into(), bytes, request, head, cx),
+            Err(Full) => self.refuse_head(Reject::Busy.into(), bytes, request, head, cx),
         }
     }
 
@@ -571,7 +578,7 @@ impl Connection {
                     Version::Http10 => stream::Framing::Close,
                     Version::Http11 => stream::Framing::Chunked,
                 };
-                let streaming = stream.begin(framing, cx);
+                let streaming = stream.begin(framing, &self.shared.pool, cx);
                 cx.pause_input(!streaming.is_live());
                 self.phase = Phase::Stream(Box::new(Outgoing { head: head.to_vec(), status, streaming, closes }));
                 self.stream(cx);
@@ -653,36 +660,9 @@ impl Connection {
     }
 }
 
-/// Has `job` done beside the loop; the connection is woken when what it gives is there, or never will be.
-fn start<Found: Send + 'static>(
-    pool: &Pool,
-    job: impl FnOnce() -> Found + Send + 'static,
-    cx: &mut Context<'_>,
-) -> Result<mpsc::Receiver<Found>, Reject> {
-    let (tell, told) = mpsc::sync_channel(1);
-    let waker = cx.waker();
-    let job = move || {
-        let _bell = Bell(waker); // It rings though `job` panics,
-        let tell = tell; // and then after this is gone: else nobody would look again.
-        let _ = tell.send(job());
-    };
-    pool.submit(Box::new(job)).map_err(|_| Reject::Busy)?;
-    cx.deadline(Deadline::Never);
-    Ok(told)
-}
-
 /// RFC 9110 §15.2; after 101 comes another protocol.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// Wakes when it is dropped.
-struct Bell(Waker);
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
-    }
 }
 
 /// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.

@@ -11,6 +11,7 @@
 //! ```
 
 mod answer;
+mod beside;
 mod coding;
 mod conditions;
 mod connection;

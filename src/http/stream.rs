@@ -4,11 +4,22 @@
 //! takes a part for the whole.
 
 use super::Response;
+use super::beside::start;
 use super::response::queue;
+use crate::offload::{Full, Pool};
 use crate::protocol::{Chunk, Context, Deadline, OUTBOX_HIGH, Receiver, Sender, Taken, pipe};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::sync::mpsc::{Receiver as Promise, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// A thread makes this much at a time: going there and back costs some ten microseconds.
+const BATCH_BYTES_MIN: u64 = 256 * 1024;
+
+/// Where all threads are at work, one is asked for again after so long.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// A body whose length nobody knows yet.
 pub struct Stream {
@@ -19,6 +30,7 @@ pub struct Stream {
 enum Source {
     Pipe { bound: usize, start: Box<dyn FnOnce(Sender) + Send> },
     Chunks(Chunks),
+    Offloaded(Chunks),
 }
 
 /// Chunks, asked for when there is room.
@@ -45,6 +57,12 @@ impl Stream {
         Stream { supply: Source::Chunks(Box::new(chunks)), beat: None }
     }
 
+    /// The same, made beside the loop: they may block and compute. A thread is at work for as long as it takes to make some hundred KiB, and
+    /// then again when the client has taken them. A panic breaks the body off, too.
+    pub fn offloaded(chunks: impl Iterator<Item = io::Result<Chunk>> + Send + 'static) -> Stream {
+        Stream { supply: Source::Offloaded(Box::new(chunks)), beat: None }
+    }
+
     /// A live one: it has no end of its own, so it ends when the server goes down, the client need not take it at a minimum rate, and `bytes`
     /// are sent whenever nothing else was for `interval`, by which a client that is gone is noticed.
     pub fn live(self, interval: Duration, bytes: &'static [u8]) -> Stream {
@@ -52,9 +70,12 @@ impl Stream {
     }
 
     /// Begins to send it.
-    pub(super) fn begin(self, framing: Framing, cx: &mut Context<'_>) -> Streaming {
+    pub(super) fn begin(self, framing: Framing, pool: &Arc<Pool>, cx: &mut Context<'_>) -> Streaming {
         let supply = match self.supply {
             Source::Chunks(chunks) => Supply::Chunks(chunks),
+            Source::Offloaded(chunks) => {
+                Supply::Offloaded(Offloaded { pool: pool.clone(), made: VecDeque::new(), maker: Maker::Idle(chunks) })
+            }
             Source::Pipe { bound, start } => {
                 let (sender, receiver) = pipe(bound, cx.waker());
                 start(sender);
@@ -93,6 +114,28 @@ pub(super) struct Streaming {
 enum Supply {
     Pipe(Receiver),
     Chunks(Chunks),
+    Offloaded(Offloaded),
+}
+
+/// Chunks that are made beside the loop, some at a time.
+struct Offloaded {
+    pool: Arc<Pool>,
+    made: VecDeque<io::Result<Chunk>>,
+    maker: Maker,
+}
+
+enum Maker {
+    /// More is to be made.
+    Idle(Chunks),
+    /// A thread is at it.
+    Busy(Promise<Batch>),
+    Done,
+}
+
+/// What a thread made at a time, and who makes more.
+struct Batch {
+    made: Vec<io::Result<Chunk>>,
+    rest: Option<Chunks>,
 }
 
 /// What a supply has.
@@ -133,7 +176,7 @@ impl Streaming {
             if cx.out().queued() >= OUTBOX_HIGH && !self.supply.is_cut() {
                 break Progress::GoesOn;
             }
-            match self.supply.next() {
+            match self.supply.next(cx) {
                 Next::Chunk(chunk) => self.queue(chunk, cx),
                 Next::Nothing => break Progress::GoesOn,
                 Next::End => break self.end(cx),
@@ -183,11 +226,11 @@ impl Supply {
     fn is_cut(&self) -> bool {
         match self {
             Supply::Pipe(receiver) => receiver.is_cut(),
-            Supply::Chunks(_) => false,
+            Supply::Chunks(_) | Supply::Offloaded(_) => false,
         }
     }
 
-    fn next(&mut self) -> Next {
+    fn next(&mut self, cx: &mut Context<'_>) -> Next {
         match self {
             Supply::Pipe(receiver) => match receiver.take() {
                 Taken::Bytes(bytes) => Next::Chunk(Chunk::Shared(bytes)),
@@ -200,8 +243,74 @@ impl Supply {
                 Some(Err(_)) => Next::Break,
                 None => Next::End,
             },
+            Supply::Offloaded(offloaded) => offloaded.next(cx),
         }
     }
+}
+
+impl Offloaded {
+    fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        loop {
+            match self.made.pop_front() {
+                Some(Ok(chunk)) => return Next::Chunk(chunk),
+                Some(Err(_)) => return Next::Break,
+                None => {}
+            }
+            self.maker = match std::mem::replace(&mut self.maker, Maker::Done) {
+                Maker::Done => return Next::End,
+                Maker::Idle(chunks) => {
+                    self.maker = make(&self.pool, chunks, cx);
+                    return Next::Nothing;
+                }
+                Maker::Busy(promise) => match promise.try_recv() {
+                    Ok(Batch { made, rest }) => {
+                        self.made = made.into();
+                        rest.map_or(Maker::Done, Maker::Idle)
+                    }
+                    Err(TryRecvError::Disconnected) => return Next::Break,
+                    Err(TryRecvError::Empty) => {
+                        self.maker = Maker::Busy(promise);
+                        return Next::Nothing;
+                    }
+                },
+            };
+        }
+    }
+}
+
+/// Has some more made.
+fn make(pool: &Pool, chunks: Chunks, cx: &mut Context<'_>) -> Maker {
+    // Shared, so that it is still there where no thread takes it.
+    let slot = Arc::new(Mutex::new(Some(chunks)));
+    let taken = slot.clone();
+    let take = |slot: &Mutex<Option<Chunks>>| {
+        slot.lock().unwrap_or_else(PoisonError::into_inner).take().expect("one of two takes them")
+    };
+    match start(pool, move || batch(take(&taken)), cx) {
+        Ok(promise) => Maker::Busy(promise),
+        Err(Full) => {
+            cx.deadline(Deadline::After(RETRY));
+            Maker::Idle(take(&slot))
+        }
+    }
+}
+
+fn batch(mut chunks: Chunks) -> Batch {
+    let (mut made, mut bytes) = (Vec::new(), 0);
+    while bytes < BATCH_BYTES_MIN {
+        match chunks.next() {
+            Some(Ok(chunk)) => {
+                bytes += chunk.len().max(1);
+                made.push(Ok(chunk));
+            }
+            Some(Err(error)) => {
+                made.push(Err(error));
+                return Batch { made, rest: None };
+            }
+            None => return Batch { made, rest: None },
+        }
+    }
+    Batch { made, rest: Some(chunks) }
 }
 
 impl Response {

@@ -10,7 +10,9 @@
 
 use super::frame::{self, Opcode};
 use super::{CloseCode, Event, Failure, Limits, Message, Reader, Step};
-use crate::protocol::{Chunk, Context, Cue, Deadline, OUTBOX_HIGH, Outbox, Protocol, Receiver, Sender, Taken, pipe};
+use crate::protocol::{
+    Chunk, Context, Cue, Deadline, Now, OUTBOX_HIGH, Outbox, Protocol, Receiver, Sender, Taken, pipe,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +82,11 @@ pub struct Peer<'a> {
 }
 
 impl Peer<'_> {
+    /// The time of this turn of the loop.
+    pub fn now(&self) -> Now {
+        self.cx.now
+    }
+
     /// Sends a text.
     pub fn text(&mut self, text: &str) {
         self.send(Opcode::Text, text.as_bytes());
@@ -166,7 +173,7 @@ impl Open {
     /// Moves frames that wait into the outbox, as many as there is room for.
     fn drain(&mut self, cx: &mut Context<'_>) {
         while let Some(frames) = &self.frames
-            && cx.out().queued() < OUTBOX_HIGH
+            && (cx.out().queued() < OUTBOX_HIGH || frames.is_cut())
         {
             match frames.take() {
                 Taken::Bytes(frame) => queue(frame, cx.out()),

@@ -1,6 +1,8 @@
 //! The example `chat` as its users have it: terminals and pages in one room, on every backend.
 
 mod backends;
+mod chromium;
+mod process;
 
 /// The example's own code. What only its command uses is idle here.
 #[allow(dead_code)]
@@ -13,6 +15,7 @@ use chat::name::NAME_BYTES_MAX;
 use chat::operator;
 use chat::room::{HISTORY_MAX, PIPE_BYTES_MAX, Room, Seat};
 use chat::text::TEXT_BYTES_MAX;
+use chromium::Browser;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -43,6 +46,7 @@ on_every_backend! {
     who_says_too_much_does_not_keep_others_from_being_heard,
     the_operator_speaks_looks_and_sends_away,
     pages_of_other_sites_are_kept_out,
+    browsers_and_a_terminal_talk,
 }
 
 /// The example on a thread of its own.
@@ -60,13 +64,18 @@ impl Chat {
     }
 
     fn with_heartbeat(strategy: Strategy, heartbeat: Duration) -> Chat {
+        Chat::at(0, strategy, heartbeat)
+    }
+
+    /// With its page at a port.
+    fn at(port: u16, strategy: Strategy, heartbeat: Duration) -> Chat {
         let (backend, trigger) = match strategy {
             Strategy::Select { .. } => (Backend::Select, Trigger::Level),
             Strategy::Poll => (Backend::Poll, Trigger::Level),
             Strategy::Epoll { trigger } => (Backend::Epoll, trigger),
         };
         let bind = "127.0.0.1".to_string();
-        let options = chat::Options { bind, port: 0, line_port: 0, backend, trigger, heartbeat };
+        let options = chat::Options { bind, port, line_port: 0, backend, trigger, heartbeat };
         let room = Room::new(SystemTime::now());
         let (their_room, (tell, told)) = (room.clone(), mpsc::channel());
         let thread = std::thread::spawn(move || {
@@ -170,6 +179,7 @@ impl Terminal {
     }
 }
 
+/// What the page says and hears.
 struct Page(WebSocket<TcpStream>);
 
 impl Page {
@@ -479,4 +489,99 @@ fn pages_of_other_sites_are_kept_out(strategy: Strategy) {
         BufReader::new(client).read_line(&mut line).unwrap();
         assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{origin}: {line}");
     }
+}
+
+/// Enters by the page's form.
+#[track_caller]
+fn enter(page: &mut chromium::Page, name: &str) {
+    page.fill("#name", name);
+    page.press("Enter");
+}
+
+const IS_IN: &str = "document.body.dataset.state === 'in'";
+
+/// What the log shows, without times: `name: text`, or a notice.
+const SHOWN: &str = "[...document.querySelectorAll('#log li')].map(li => li.className === 'notice' ? li.innerText
+    : li.querySelector('.who').textContent + ': ' + li.querySelector('.text').innerText).join('|')";
+
+fn browsers_and_a_terminal_talk(strategy: Strategy) {
+    let Some(mut browser) = Browser::new() else { return };
+    let chat = Chat::new(strategy);
+    let url = format!("http://{}/", chat.page);
+    let mut ada = browser.open(&url);
+    enter(&mut ada, "ada");
+    ada.wait_for(IS_IN);
+    let mut bob = browser.open_beside(&url);
+    enter(&mut bob, "ADA");
+    bob.wait_for("document.querySelector('#refusal').innerText === 'that name is taken; another name?'");
+    enter(&mut bob, "bob");
+    bob.wait_for(IS_IN);
+    let mut carol = chat.terminal_of("carol");
+
+    let html = "<b>hello</b> & <script>document.title = 'owned'</script>";
+    ada.wait_for(&format!("{SHOWN} === 'bob entered|carol entered'"));
+    ada.fill("#text", html);
+    ada.press("Enter");
+    assert_eq!(carol.line(), format!("ada: {html}"));
+    carol.send(b"so \x1b[7m you say\n");
+    let said = format!("ada: {html}|carol: so \u{fffd}[7m you say");
+    ada.wait_for(&format!("{SHOWN} === {}", json!(format!("bob entered|carol entered|{said}"))));
+    bob.wait_for(&format!("{SHOWN} === {}", json!(format!("carol entered|{said}"))));
+    for page in [&mut ada, &mut bob] {
+        page.wait_for("document.querySelector('#names').innerText.split('\\n').join() === 'ada,bob,carol'");
+        assert_eq!(page.evaluate("document.querySelectorAll('.text *').length + document.title"), "0Chat");
+        let time =
+            "time => /\\d\\d?:\\d\\d/.test(time.innerText) && Math.abs(Date.now() - Date.parse(time.dateTime)) < 6e5";
+        let times = format!("[...document.querySelectorAll('#log time')].filter({time}).length");
+        assert_eq!(page.evaluate(&times), 2);
+    }
+    drop(carol);
+    ada.wait_for(&format!("{SHOWN}.endsWith('|carol left')"));
+    ada.wait_for("document.querySelector('#names').innerText.split('\\n').join() === 'ada,bob'");
+    for page in [&mut ada, &mut bob] {
+        assert_eq!(page.console(), [""; 0], "the console is not clean");
+    }
+}
+
+#[test]
+fn a_page_says_that_it_is_away_and_comes_back_by_itself_with_its_name() {
+    let Some(mut browser) = Browser::new() else { return };
+    let strategy = Strategy::ALL[0];
+    let chat = Chat::new(strategy);
+    let port = chat.page.port();
+    let mut ada = browser.open(&format!("http://{}/", chat.page));
+    enter(&mut ada, "ada");
+    ada.wait_for(IS_IN);
+    let (seat, _receiver) = chat.seat_of("bob");
+    seat.say("one", now()).unwrap();
+    ada.wait_for(&format!("{SHOWN} === 'bob entered|bob: one'"));
+    // What it has is not shown again, what it missed is.
+    ada.evaluate("retry.times = 3; socket.close()");
+    ada.wait_for(
+        "document.body.dataset.state === 'away' && document.querySelector('#status').innerText.startsWith('Away: ')",
+    );
+    seat.say("two", now()).unwrap();
+    ada.wait_for(&format!("{IS_IN} && {SHOWN} === 'bob entered|bob: one|bob: two'"));
+    // Neither does it forget who it is when it is loaded again.
+    ada.reload();
+    ada.wait_for(&format!("{IS_IN} && {SHOWN} === 'bob: one|bob: two'"));
+    assert_eq!(ada.console(), [""; 0], "the console is not clean");
+
+    drop(seat);
+    drop(chat);
+    ada.wait_for("document.body.dataset.state === 'away'");
+    let chat = Chat::at(port, strategy, Duration::from_secs(15));
+    ada.wait_for(IS_IN);
+    let names: Vec<_> = chat.room.names().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["ada"]);
+    let (seat, _receiver) = chat.seat_of("bob");
+    seat.say("three", now()).unwrap();
+    ada.wait_for(&format!("{SHOWN}.endsWith('|The room was opened anew.|bob entered|bob: three')"));
+    // Who was sent away stays away.
+    assert!(chat.room.kick("ada"));
+    ada.wait_for("document.body.dataset.state === 'removed' && socket.readyState === WebSocket.CLOSED");
+    assert_eq!(
+        ada.evaluate("document.querySelector('#status').innerText"),
+        "You were asked to leave. Reload to come back."
+    );
 }

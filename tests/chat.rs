@@ -1,38 +1,26 @@
 //! The example `chat` as its users have it: terminals and pages in one room, on every backend.
 
 mod backends;
+mod chatting;
 mod chromium;
 mod process;
 
-/// The example's own code. What only its command uses is idle here.
-#[allow(dead_code)]
-#[path = "../examples/chat/main.rs"]
-mod chat;
-
 use backends::on_every_backend;
-use chat::event::Wire;
-use chat::name::NAME_BYTES_MAX;
-use chat::operator;
-use chat::room::{HISTORY_MAX, PIPE_BYTES_MAX, Room, Seat};
-use chat::text::TEXT_BYTES_MAX;
+use chatting::chat::name::NAME_BYTES_MAX;
+use chatting::chat::operator;
+use chatting::chat::room::HISTORY_MAX;
+use chatting::chat::text::TEXT_BYTES_MAX;
+use chatting::{Chat, PATIENCE, now};
 use chromium::Browser;
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use serde_json::json;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, mpsc};
-use std::task::Waker;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tripoll::poller::Strategy;
-use tripoll::protocol::{Now, Receiver, pipe};
-use tripoll::reactor::Handle;
-use tripoll::{Backend, Trigger, sys};
-use tungstenite::{Message, WebSocket};
-
-/// What is waited for takes this long only where it never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+use tripoll::protocol::Now;
+use tripoll::sys;
 
 on_every_backend! {
     terminals_and_pages_are_in_one_room,
@@ -47,168 +35,6 @@ on_every_backend! {
     the_operator_speaks_looks_and_sends_away,
     pages_of_other_sites_are_kept_out,
     browsers_and_a_terminal_talk,
-}
-
-/// The example on a thread of its own.
-struct Chat {
-    page: SocketAddr,
-    lines: SocketAddr,
-    room: Arc<Room>,
-    handle: Handle,
-    thread: Option<JoinHandle<tripoll::Result<()>>>,
-}
-
-impl Chat {
-    fn new(strategy: Strategy) -> Chat {
-        Chat::with_heartbeat(strategy, Duration::from_secs(15))
-    }
-
-    fn with_heartbeat(strategy: Strategy, heartbeat: Duration) -> Chat {
-        Chat::at(0, strategy, heartbeat)
-    }
-
-    /// With its page at a port.
-    fn at(port: u16, strategy: Strategy, heartbeat: Duration) -> Chat {
-        let (backend, trigger) = match strategy {
-            Strategy::Select { .. } => (Backend::Select, Trigger::Level),
-            Strategy::Poll => (Backend::Poll, Trigger::Level),
-            Strategy::Epoll { trigger } => (Backend::Epoll, trigger),
-        };
-        let bind = "127.0.0.1".to_string();
-        let options = chat::Options { bind, port, line_port: 0, backend, trigger, heartbeat };
-        let room = Room::new(SystemTime::now());
-        let (their_room, (tell, told)) = (room.clone(), mpsc::channel());
-        let thread = std::thread::spawn(move || {
-            let (server, lines) = chat::bind(&options, &their_room).unwrap();
-            tell.send((server.addresses()[0], lines, server.handle())).unwrap();
-            server.run()
-        });
-        let (page, lines, handle) = told.recv().unwrap();
-        Chat { page, lines, room, handle, thread: Some(thread) }
-    }
-
-    /// A terminal whose user has been asked for a name.
-    fn terminal(&self) -> Terminal {
-        let stream = TcpStream::connect(self.lines).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut terminal = Terminal(BufReader::new(stream));
-        assert_eq!(terminal.line(), "What is your name?");
-        terminal
-    }
-
-    /// A terminal whose user is in.
-    #[track_caller]
-    fn terminal_of(&self, name: &str) -> Terminal {
-        let mut terminal = self.terminal();
-        terminal.say(name);
-        let welcome = terminal.line();
-        assert!(welcome.starts_with(&format!("Welcome, {name}. ")), "{welcome}");
-        terminal
-    }
-
-    fn page(&self) -> Page {
-        let stream = TcpStream::connect(self.page).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Page(tungstenite::client(format!("ws://{}/room", self.page), stream).unwrap().0)
-    }
-
-    #[track_caller]
-    fn page_of(&self, name: &str) -> Page {
-        let mut page = self.page();
-        page.say(name);
-        let welcome = page.event();
-        assert_eq!((&welcome["kind"], &welcome["name"]), (&json!("welcome"), &json!(name)));
-        page
-    }
-
-    /// A seat that no connection has, and what the room has for it.
-    fn seat_of(&self, name: &str) -> (Seat, Receiver) {
-        let mut receiver = None;
-        let open = || {
-            let (sender, theirs) = pipe(PIPE_BYTES_MAX, Waker::noop().clone());
-            receiver = Some(theirs);
-            sender
-        };
-        let seat = self.room.enter(name, Wire::Lines, now(), open).unwrap();
-        (seat, receiver.unwrap())
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        self.handle.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(Ok(())))), "the server failed: {ended:?}");
-    }
-}
-
-fn now() -> Now {
-    Now { monotonic: Instant::now(), wall: SystemTime::now() }
-}
-
-/// As nc.
-struct Terminal(BufReader<TcpStream>);
-
-impl Terminal {
-    fn say(&mut self, line: &str) {
-        self.send(format!("{line}\n").as_bytes());
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
-    #[track_caller]
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "it ended: {line:?}");
-        line.trim_end().to_string()
-    }
-
-    #[track_caller]
-    fn lines<const N: usize>(&mut self) -> [String; N] {
-        std::array::from_fn(|_| self.line())
-    }
-
-    /// All that comes until the server closes.
-    fn rest(mut self) -> String {
-        let mut rest = String::new();
-        self.0.read_to_string(&mut rest).unwrap();
-        rest
-    }
-}
-
-/// What the page says and hears.
-struct Page(WebSocket<TcpStream>);
-
-impl Page {
-    fn say(&mut self, line: &str) {
-        self.0.send(Message::text(line)).unwrap();
-    }
-
-    #[track_caller]
-    fn event(&mut self) -> Value {
-        loop {
-            match self.0.read().unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Ping(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// The next event as a terminal would have it.
-    #[track_caller]
-    fn line(&mut self) -> String {
-        let event = self.event();
-        let [name, text] = ["name", "text"].map(|field| event[field].as_str().unwrap_or_default());
-        match event["kind"].as_str().unwrap() {
-            "said" => format!("{name}: {text}"),
-            "refused" => format!("({})", event["reason"].as_str().unwrap()),
-            kind => format!("{name} {kind}"),
-        }
-    }
 }
 
 fn terminals_and_pages_are_in_one_room(strategy: Strategy) {

@@ -317,6 +317,23 @@ fn pages_of_other_sites_are_kept_out(strategy: Strategy) {
     }
 }
 
+/// Which timer of the kernel's runs for the connection, by /proc/net/tcp: 0 none, 1 for what is not acknowledged, 2 to ask.
+#[test]
+fn the_machine_of_a_silent_terminal_is_asked_whether_it_is_there() {
+    let chat = Chat::new(Strategy::ALL[0]);
+    let ada = chat.terminal_of("ada");
+    let ends = [chat.lines, ada.0.get_ref().local_addr().unwrap()].map(|end| format!(":{:04X}", end.port()));
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row[1].ends_with(&ends[0]) && row[2].ends_with(&ends[1])).unwrap();
+        match &row[5][..2] {
+            "01" => {} // Its machine has not acknowledged the welcome yet.
+            timer => break assert_eq!(timer, "02"),
+        }
+    }
+}
+
 /// Enters by the page's form.
 #[track_caller]
 fn enter(page: &mut chromium::Page, name: &str) {

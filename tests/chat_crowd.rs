@@ -6,9 +6,9 @@ mod backends;
 mod chatting;
 
 use backends::on_every_backend;
-use chatting::{Chat, PATIENCE, now};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use chatting::chat::event::Wire;
+use chatting::{Chat, connect, give_name, now, read_until};
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tripoll::poller::Strategy;
@@ -38,10 +38,11 @@ fn a_message_reaches_each_of_a_crowd(strategy: Strategy) {
     // Nobody here answers a ping.
     let chat = Chat::with_heartbeat(strategy, Duration::from_secs(3600));
     let mut watcher = chat.terminal_of("watcher");
-    let mut crowd: Vec<_> = (0..CROWD).map(|number| visitor(&chat, number)).collect();
+    let mut crowd: Vec<_> = (0..CROWD).map(|number| connect(&chat, wire(number))).collect();
     for (batch, visitors) in crowd.chunks_mut(AT_ONCE).enumerate() {
         for (at, visitor) in visitors.iter_mut().enumerate() {
-            give_name(visitor, batch * AT_ONCE + at);
+            let number = batch * AT_ONCE + at;
+            give_name(visitor, wire(number), number);
         }
         for _ in visitors {
             let line = watcher.line();
@@ -52,7 +53,13 @@ fn a_message_reaches_each_of_a_crowd(strategy: Strategy) {
     let (seat, _receiver) = chat.seat_of("speaker");
     seat.say("the end", now()).unwrap();
     for (number, stream) in crowd.iter_mut().enumerate() {
-        read_until(stream, if number % 2 == 0 { b"speaker: the end\n" } else { b"\"text\":\"the end\"}" });
+        read_until(
+            stream,
+            match wire(number) {
+                Wire::Lines => b"speaker: the end\n",
+                Wire::Json => b"\"text\":\"the end\"}",
+            },
+        );
     }
     drop(crowd);
     assert_eq!(watcher.lines(), ["speaker entered", "speaker: the end"]);
@@ -62,42 +69,7 @@ fn a_message_reaches_each_of_a_crowd(strategy: Strategy) {
     }
 }
 
-/// One who is asked for a name: by turns at a terminal and at a page.
-fn visitor(chat: &Chat, number: usize) -> TcpStream {
-    if number.is_multiple_of(2) {
-        let mut stream = connect(chat.lines);
-        read_until(&mut stream, b"?\n");
-        return stream;
-    }
-    let mut stream = connect(chat.page);
-    let request = "GET /room HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
-    read_until(&mut stream, b"\r\n\r\n");
-    stream
-}
-
-fn give_name(stream: &mut TcpStream, number: usize) {
-    let name = format!("member-{number}");
-    let bytes = match number.is_multiple_of(2) {
-        true => format!("{name}\n").into_bytes(),
-        false => [&[0x81, 0x80 | name.len() as u8, 0, 0, 0, 0], name.as_bytes()].concat(), // Masked with zeros.
-    };
-    stream.write_all(&bytes).unwrap();
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-#[track_caller]
-fn read_until(stream: &mut TcpStream, end: &[u8]) {
-    let (mut read, mut buffer) = (Vec::new(), [0; 64 * 1024]);
-    while !read.ends_with(end) {
-        let count = stream.read(&mut buffer).unwrap();
-        assert!(count > 0, "it ended after {}", String::from_utf8_lossy(&read[read.len().saturating_sub(100)..]));
-        read.extend_from_slice(&buffer[..count]);
-    }
+/// By turns a terminal and a page.
+fn wire(number: usize) -> Wire {
+    if number.is_multiple_of(2) { Wire::Lines } else { Wire::Json }
 }

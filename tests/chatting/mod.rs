@@ -185,3 +185,40 @@ impl Page {
         }
     }
 }
+
+/// One of a crowd, who is asked for a name.
+pub fn connect(chat: &Chat, wire: Wire) -> TcpStream {
+    let (address, request, end) = match wire {
+        Wire::Lines => (chat.lines, "", &b"?\n"[..]),
+        Wire::Json => (chat.page, UPGRADE, &b"\r\n\r\n"[..]),
+    };
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    read_until(&mut stream, end);
+    stream
+}
+
+const UPGRADE: &str = "GET /room HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// Says a name that no other number has.
+pub fn give_name(stream: &mut TcpStream, wire: Wire, number: usize) {
+    let name = format!("member-{number}");
+    let bytes = match wire {
+        Wire::Lines => format!("{name}\n").into_bytes(),
+        Wire::Json => [&[0x81, 0x80 | name.len() as u8, 0, 0, 0, 0], name.as_bytes()].concat(), // Masked with zeros.
+    };
+    stream.write_all(&bytes).unwrap();
+}
+
+/// Reads what ends so.
+#[track_caller]
+pub fn read_until(stream: &mut TcpStream, end: &[u8]) {
+    let (mut read, mut buffer) = (Vec::new(), [0; 64 * 1024]);
+    while !read.ends_with(end) {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "it ended after {}", String::from_utf8_lossy(&read[read.len().saturating_sub(100)..]));
+        read.extend_from_slice(&buffer[..count]);
+    }
+}

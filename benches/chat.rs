@@ -26,10 +26,6 @@ const ROUNDS: usize = 101;
 /// So many ask for their names at once.
 const AT_ONCE: usize = 500;
 
-/// How those end who were seen last, on each wire.
-const ENTERED: [&[u8]; 2] = [b"speaker entered\n", b"\"name\":\"speaker\"}"];
-const LEFT: [&[u8]; 2] = [b"last left\n", b"\"name\":\"last\"}"];
-
 const SAID: &str = "dinner is at eight, who comes?";
 
 fn main() {
@@ -76,11 +72,12 @@ fn measure(strategy: Strategy, wire: Wire, members: usize) -> Figures {
         }
         visitors.iter().for_each(|_| assert!(watcher.line().ends_with(" entered")));
     }
-    read_until_said(&mut crowd, &chat, wire, "all are here");
+    let (seat, _receiver) = chat.seat_of("speaker");
+    let tell = |said: &str, now: Now| seat.say(said, now).expect("it is not too much");
+    tell("all are here", now());
+    read_all(&mut crowd, wire, "all are here");
     let bytes = resident_bytes().saturating_sub(memory) / members;
 
-    let (seat, _receiver) = chat.seat_of("speaker");
-    crowd.iter_mut().for_each(|stream| read_until(stream, ENTERED[wire as usize]));
     let text = Text::new(SAID).ok().flatten().expect("a text");
     let mut sent_bytes = settled_sent_bytes(&chat);
     let mut times = Vec::with_capacity(ROUNDS);
@@ -92,28 +89,24 @@ fn measure(strategy: Strategy, wire: Wire, members: usize) -> Figures {
         // The watcher's too.
         sent_bytes += (said.write(wire).len() * members + said.write(Wire::Lines).len()) as u64;
         let begin = Instant::now();
-        seat.say(SAID, now).expect("it is not too much");
+        tell(SAID, now);
         while chat.meter.read().reactor.sent_bytes < sent_bytes {
             std::thread::yield_now();
         }
         times.push(begin.elapsed());
     }
-    drop(seat);
-    read_until_said(&mut crowd, &chat, wire, "that was all");
+    tell("that was all", Now { monotonic: Instant::now() + Duration::from_secs(2 * ROUNDS as u64), ..now() });
+    read_all(&mut crowd, wire, "that was all");
     Figures { times, bytes }
 }
 
-/// Has somebody say something, which each of the crowd reads, and what was said before.
-fn read_until_said(crowd: &mut [TcpStream], chat: &Chat, wire: Wire, said: &str) {
-    let (seat, _receiver) = chat.seat_of("last");
-    seat.say(said, now()).expect("it is not too much");
+/// Each of the crowd reads what the speaker said, and all that came before.
+fn read_all(crowd: &mut [TcpStream], wire: Wire, said: &str) {
     let end = match wire {
-        Wire::Lines => format!("last: {said}\n"),
+        Wire::Lines => format!("speaker: {said}\n"),
         Wire::Json => format!("\"text\":\"{said}\"}}"),
     };
     crowd.iter_mut().for_each(|stream| read_until(stream, end.as_bytes()));
-    drop(seat);
-    crowd.iter_mut().for_each(|stream| read_until(stream, LEFT[wire as usize]));
 }
 
 /// What was sent when the loop has nothing to do any more.

@@ -11,6 +11,9 @@ use std::task::Waker;
 /// What the place of a message in the queue counts for, beside its bytes: else a million messages of one byte were a million bytes.
 const PLACE_BYTES: usize = 32;
 
+/// Places that an empty pipe keeps: a burst should not be paid for ever by each of thousands.
+const SPARE_PLACES_MAX: usize = 4;
+
 /// A pipe that holds up to `bound` bytes and uses `waker` when the receiver should look.
 ///
 /// A message behind others counts for 32 bytes more than it has; the first fits where it is no longer than `bound`.
@@ -206,12 +209,20 @@ impl Receiver {
                 state.bytes -= bytes.len();
                 Taken::Bytes(bytes)
             }
-            None => match state.end {
-                End::Ahead => Taken::Empty,
-                End::Closed => Taken::Ended,
-                End::Cut => Taken::Cut,
-            },
+            None => {
+                state.queue.shrink_to(SPARE_PLACES_MAX);
+                match state.end {
+                    End::Ahead => Taken::Empty,
+                    End::Closed => Taken::Ended,
+                    End::Cut => Taken::Cut,
+                }
+            }
         }
+    }
+
+    /// Whether [`take`](Self::take) says [`Taken::Cut`], for who takes nothing now: a reader is cut off while it has no room.
+    pub fn is_cut(&self) -> bool {
+        self.0.state().end == End::Cut
     }
 }
 

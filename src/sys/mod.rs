@@ -23,7 +23,7 @@ pub use fs::{
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use net::{
-    abort_on_close, accept, connect, discard, listen, receive, send, send_file, set_buffers, shutdown_write,
+    abort_on_close, accept, connect, discard, keep_alive, listen, receive, send, send_file, set_buffers, shutdown_write,
 };
 pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{

@@ -6,6 +6,10 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// The most that the kernel takes for `TCP_KEEPIDLE` and `TCP_KEEPINTVL`.
+const KEEP_ALIVE_SECONDS_MAX: libc::c_int = 32_767;
 
 /// What the kernel takes of an answer beyond what it can send now: less than this waits for the peer's window. Else a MiB is taken for whoever
 /// asks and resets, which is most of what a storm of resets costs; and who reads slowly would hold megabytes. A refill costs a wait, and a fast
@@ -88,6 +92,18 @@ fn set_option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, valu
     let result =
         unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(&value).cast(), length) };
     cvt(result).map(drop)
+}
+
+/// Has the kernel ask a peer that is silent whether it is there, each time `silence` has passed (`SO_KEEPALIVE`, tcp(7)), and end the
+/// connection with ETIMEDOUT where none of what was asked or sent was acknowledged for as long again (`TCP_USER_TIMEOUT`). Connections have
+/// it of the listener that accepts them. In whole seconds, at least one.
+pub fn keep_alive(socket: BorrowedFd<'_>, silence: Duration) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(silence.as_secs()).unwrap_or(KEEP_ALIVE_SECONDS_MAX);
+    let seconds = seconds.clamp(1, KEEP_ALIVE_SECONDS_MAX);
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, seconds)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 2 * seconds * 1000)
 }
 
 /// Makes both kernel buffers of a socket about `bytes` small (`SO_SNDBUF`, `SO_RCVBUF`; the kernel has a floor and doubles what it is

@@ -11,7 +11,9 @@
 use super::frame::{self, Opcode};
 use super::reader::Pace;
 use super::{CloseCode, Event, Failure, Limits, Message, Reader, Step};
-use crate::protocol::{Chunk, Context, Cue, Deadline, OUTBOX_HIGH, Outbox, Protocol, Receiver, Sender, Taken, pipe};
+use crate::protocol::{
+    Chunk, Context, Cue, Deadline, Now, OUTBOX_HIGH, Outbox, Protocol, Receiver, Sender, Taken, pipe,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +89,11 @@ pub struct Peer<'a> {
 }
 
 impl Peer<'_> {
+    /// The time of this turn of the loop.
+    pub fn now(&self) -> Now {
+        self.cx.now
+    }
+
     /// Sends a text.
     pub fn text(&mut self, text: &str) {
         self.send(Opcode::Text, text.as_bytes());

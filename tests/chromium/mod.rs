@@ -8,6 +8,7 @@
 //!             ├─ Session "browser": opens tabs
 //!             └─ Page ─ Session "page": { id, method, params } → { id, result }, and events that nobody asked for
 //! ```
+#![allow(dead_code)] // Not every test needs all of it.
 
 use crate::process::{PATIENCE, Process};
 use serde_json::{Value, json};

@@ -36,6 +36,7 @@ pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use events::{Event, Events};
 pub use fields::Fields;
+pub(crate) use fields::{is_token, list};
 pub use form::{FormEvent, FormReader};
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, Storage, find_end, parse_head};

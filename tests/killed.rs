@@ -139,7 +139,20 @@ fn failing(folder: &Path, call: &str, errno: &str) -> Option<(Process, SocketAdd
     // -D: the server is our child, and strace ends with it.
     let mut command = Command::new("strace");
     let inject = format!("inject={call}:error={errno}");
-    command.args(["-D", "-f", "-o", "/dev/null", "-e", &inject, TRIPOLL, "-p", "0", "--upload", "--overwrite", "always"]);
+    command.args([
+        "-D",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        &inject,
+        TRIPOLL,
+        "-p",
+        "0",
+        "--upload",
+        "--overwrite",
+        "always",
+    ]);
     command.arg(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (process, _, address) = Process::serving(command);
     Some((process, address))

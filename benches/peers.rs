@@ -346,7 +346,7 @@ fn measure_open(servers: &[Server], options: &Options) {
     sys::pin(None, GENERATOR_CORE).expect("the core is there");
     let under = |server: &Running, pace: Pace| -> Measured {
         let SocketAddr::V4(address) = server.address else { unreachable!("it listens at 127.0.0.1") };
-        let request = format!("GET {} HTTP/1.1\r\nHost: lab\r\n\r\n", KEEP.path).into_bytes();
+        let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", KEEP.path).into_bytes();
         let load = Load {
             address,
             answer_bytes: site::answer_bytes(address, &request, 1).expect("it answers"),
@@ -402,7 +402,7 @@ fn measure_idle(servers: &[Server], options: &Options) {
     for running in chosen(servers, options).filter_map(|server| Running::new(server, &KEEP)) {
         let open = || {
             let mut client = TcpStream::connect(running.address).expect("it accepts");
-            client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n").expect("it reads");
+            client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
             client.read_exact(&mut [0; 1024]).expect("it answers");
             client
         };

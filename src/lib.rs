@@ -20,6 +20,7 @@
 //!   server      HttpServer: the one place where HTTP meets sockets
 //!   sandbox     what a server has no need of, given up (a feature)
 //!   ─────────────────────────────────────────────────────────────────────────
+//!   guard                who may ask
 //!   router  files        what answers a request
 //!   websocket            what follows a request that asks for more than an answer
 //!   http                 HTTP/1.1 without sockets or clocks
@@ -35,6 +36,7 @@
 //! [`Protocol`](protocol::Protocol), as `examples/echo.rs` does in fifty lines.
 
 pub mod files;
+pub mod guard;
 pub mod http;
 pub mod offload;
 pub mod poller;

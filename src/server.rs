@@ -1,6 +1,7 @@
 //! The server: where HTTP meets sockets.
 
 use crate::files::{self, Cache, Files, Resolver};
+use crate::guard::{Guard, Rules, Scope, Users};
 use crate::http::{self, Answer, Answered, Reject, Request, Response, Service, Sink};
 use crate::offload::{self, Pool};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
@@ -55,6 +56,7 @@ pub struct HttpServer {
     offload_limits: offload::Limits,
     routes: Vec<(String, String, Endpoint)>,
     not_found: Option<NotFound>,
+    rules: Rules,
     meter: Meter,
     on_notice: Box<dyn FnMut(&Notice)>,
     on_answer: Rc<dyn Fn(&Answered<'_>)>,
@@ -105,6 +107,7 @@ impl HttpServer {
             offload_limits: offload::Limits::default(),
             routes: Vec::new(),
             not_found: None,
+            rules: Rules::default(),
             meter: Meter::default(),
             on_notice: Box::new(|_| ()),
             on_answer: Rc::new(|_| ()),
@@ -210,6 +213,25 @@ impl HttpServer {
         self
     }
 
+    /// Refuses requests that may change something and come from a page of another site: 403. See [`Rules::own_pages_only`].
+    pub fn own_pages_only(mut self) -> HttpServer {
+        self.rules.own_pages_only = true;
+        self
+    }
+
+    /// Where every address that it listens at is this machine's own (loopback), lets it answer to no other hosts than IP addresses, localhost
+    /// and `names`: 421. See [`Rules::hosts`].
+    pub fn own_hosts_only(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> HttpServer {
+        self.rules.hosts = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Asks for a user's name and password: for what may change something, or for everything. They cross the network as they are.
+    pub fn users(mut self, users: Users, scope: Scope) -> HttpServer {
+        self.rules.users = Some((users, scope));
+        self
+    }
+
     /// Shows what the server does, once it runs.
     pub fn meter(&self) -> Meter {
         self.meter.clone()
@@ -234,11 +256,13 @@ impl HttpServer {
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
         let (router, folder) = self.router()?;
-        let (service, pool) = (Arc::new(router), Arc::new(Pool::new(self.offload_limits)));
+        let pool = Arc::new(Pool::new(self.offload_limits));
         let mut listeners = Vec::new();
         for address in &self.addresses {
             listeners.append(&mut listen(address)?);
         }
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let service = self.guarded(router, addresses.iter().all(is_loopback));
 
         let descriptors_max = sys::raise_descriptor_limit()?;
         let connections_max =
@@ -247,9 +271,7 @@ impl HttpServer {
         limits.connections_max = limits.connections_max.min(connections_max.max(1));
         let mut reactor = Reactor::new(strategy, limits)?;
         reactor.show_on(self.meter.reactor.clone());
-        let mut addresses = Vec::new();
         for listener in listeners {
-            addresses.push(listener.local_addr()?);
             reactor.listen(listener, self.listener(service.clone()).offload_to(pool.clone()))?;
         }
         reactor.on_notice(self.on_notice);
@@ -267,7 +289,8 @@ impl HttpServer {
     pub fn answer(&self, input: &[u8]) -> Result<Vec<u8>> {
         let (router, _) = self.router()?;
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut link = Link::new(Box::new(self.listener(Arc::new(router)).connection(nobody)));
+        let service = self.guarded(router, is_loopback(&nobody));
+        let mut link = Link::new(Box::new(self.listener(service).connection(nobody)));
         let now = Now { monotonic: Instant::now(), wall: SystemTime::now() };
         Ok(link.answer(input, now)?)
     }
@@ -291,7 +314,14 @@ impl HttpServer {
         Ok((router, folder))
     }
 
-    fn listener(&self, service: Arc<Router>) -> http::Listener {
+    /// The service with its guard, where there is one.
+    fn guarded(&self, router: Router, is_loopback: bool) -> Arc<dyn Service> {
+        let mut rules = self.rules.clone();
+        rules.hosts.take_if(|_| !is_loopback);
+        if rules.is_empty() { Arc::new(router) } else { Arc::new(Guard::new(router, rules)) }
+    }
+
+    fn listener(&self, service: Arc<dyn Service>) -> http::Listener {
         let (answers, tell) = (self.meter.answers.clone(), self.on_answer.clone());
         http::Listener::with_fields(service, self.limits.clone(), &self.fields).on_answer(move |answered| {
             answers.fetch_add(1, Ordering::Relaxed);
@@ -370,6 +400,11 @@ impl BoundServer {
     pub fn run(mut self) -> Result<()> {
         Ok(self.reactor.run()?)
     }
+}
+
+/// Whether only this machine's own programs reach an address.
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// Listens at every address that `text` resolves to, on the same port. Of several, those that this machine does not have are passed over.

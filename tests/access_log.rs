@@ -52,14 +52,14 @@ fn check(format: &str, request: &str, pattern: &str) {
 }
 
 const GET: &str =
-    "GET /a.txt?q=%22 HTTP/1.1\r\nHost: h\r\nUser-Agent: a \"b\" \\ \u{e4}\tc\r\nReferer: http://r/\r\n\r\n";
+    "GET /a.txt?q=%22 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a \"b\" \\ \u{e4}\tc\r\nReferer: http://r/\r\n\r\n";
 
 #[test]
 fn a_line_has_the_form_that_was_asked_for() {
     // The month's letters differ, so the pattern takes the date from the line's own place.
     let date = |lines: &[String]| lines[0].split(['[', ':']).nth(1).unwrap().to_string();
     check("short", GET, "##:##:## 200 GET /a.txt?q=%22 7 B 127.0.0.1");
-    check("short", "HEAD /nothing HTTP/1.1\r\nHost: h\r\n\r\n", "##:##:## 404 HEAD /nothing 0 B 127.0.0.1");
+    check("short", "HEAD /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", "##:##:## 404 HEAD /nothing 0 B 127.0.0.1");
     check("short", "nonsense\r\n\r\n", "##:##:## 400 (no request) 88 B 127.0.0.1");
 
     let lines = log_of("common", &[GET, "HEAD /a.txt HTTP/1.0\r\n\r\n"]);
@@ -90,7 +90,7 @@ fn what_a_client_chooses_is_cut_so_that_a_line_fits() {
     let method = "M".repeat(3000);
     let hostile = "\"".repeat(3000);
     let long = format!(
-        "{method} /{0} HTTP/1.1\r\nHost: h\r\nReferer: {1}\r\nUser-Agent: {1}\r\n\r\n",
+        "{method} /{0} HTTP/1.1\r\nHost: localhost\r\nReferer: {1}\r\nUser-Agent: {1}\r\n\r\n",
         "x".repeat(4000),
         hostile
     );
@@ -155,7 +155,7 @@ fn a_log_that_nobody_reads_loses_lines_whole_and_keeps_nobody_waiting() {
     let total = 3 * HELD_BYTES_MAX / query.len();
     let mut client = Client::new(address);
     for number in 0..total {
-        client.send(format!("GET /a.txt?{number}-{query} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        client.send(format!("GET /a.txt?{number}-{query} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(client.answer(false).body, b"content");
     }
     drop(client);

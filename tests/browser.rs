@@ -3,10 +3,15 @@
 mod backends;
 mod chromium;
 mod process;
+mod running;
+#[allow(dead_code)] // Here it has no main.
+#[path = "../examples/streams.rs"]
+mod streams;
 
 use backends::on_every_backend;
 use chromium::{Browser, Page};
-use process::{Process, command};
+use process::{PATIENCE, Process, command};
+use running::Running;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -15,9 +20,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 use tripoll::Trigger;
 use tripoll::poller::Strategy;
+use tripoll::reactor::Shutdown;
 
 on_every_backend! {
-    the_page_shows_the_server_at_work, the_loop_is_shown_turn_by_turn,
+    the_page_shows_the_server_at_work,
+    the_loop_is_shown_turn_by_turn,
+    answers_that_take_their_time_reach_the_page,
+    a_websocket_is_spoken_as_a_browser_speaks_it,
+    a_page_sees_its_server_go_and_its_events_come_back,
 }
 
 /// Where the demonstration lies.
@@ -97,6 +107,84 @@ fn the_page_shows_the_server_at_work(strategy: Strategy) {
         }
     }
     assert_clean(&mut page);
+}
+
+/// The example's page, with its clock ticking.
+fn open_streams(browser: &mut Browser, server: &Running) -> Page {
+    let mut page = browser.open(&format!("http://{}/", server.address));
+    page.wait_for("document.querySelector('#clock').value.endsWith(' GMT')");
+    page
+}
+
+fn answers_that_take_their_time_reach_the_page(strategy: Strategy) {
+    let Some(mut browser) = Browser::new() else { return };
+    let server = Running::new(strategy, streams::with_routes);
+    let mut page = open_streams(&mut browser, &server);
+    let time = page.evaluate("document.querySelector('#clock').value");
+    page.click("button[value='primes/1000000']");
+    page.wait_for("document.querySelector('#later').value === '78498\\n'");
+    page.click("button[value='egg/1']");
+    page.wait_for("document.querySelector('#later').value === 'done\\n'");
+    page.wait_for(&format!("document.querySelector('#clock').value !== {time}"));
+    page.evaluate(
+        "(() => { const chosen = new DataTransfer(), file = document.querySelector('#file');
+           chosen.items.add(new File([new Uint8Array(5_000_000)], 'five'));
+           file.files = chosen.files;
+           file.dispatchEvent(new Event('change')) })()",
+    );
+    page.wait_for("document.querySelector('#upload').value === '5000000 bytes\\n'");
+    assert_eq!(page.evaluate("document.querySelector('#missed').value"), "");
+    assert_clean(&mut page);
+}
+
+fn a_websocket_is_spoken_as_a_browser_speaks_it(strategy: Strategy) {
+    let Some(mut browser) = Browser::new() else { return };
+    let server = Running::new(strategy, streams::with_routes);
+    let mut page = open_streams(&mut browser, &server);
+    page.fill("#text", "Grüße, <b>world</b> 😀");
+    page.click("form button");
+    page.wait_for("document.querySelector('#said').value === 'Grüße, <b>world</b> 😀'");
+    // Texts and binary of all lengths of a length, many at once, and a close that says why.
+    let told = page.evaluate(
+        "new Promise((tell, fail) => {
+           const socket = new WebSocket(`ws://${location.host}/socket`), sizes = [0, 1, 125, 126, 127, 65535, 65536, 1048576];
+           const texts = sizes.map((size) => 'x'.repeat(size)).concat('😀'.repeat(1000));
+           const bytes = sizes.map((size) => Uint8Array.from({ length: size }, (_, at) => at % 251));
+           const wrong = [];
+           let came = 0;
+           socket.binaryType = 'arraybuffer';
+           socket.onerror = () => fail(new Error('it breaks'));
+           socket.onopen = () => { texts.forEach((text) => socket.send(text)); bytes.forEach((some) => socket.send(some)) };
+           socket.onmessage = ({ data }) => {
+             const at = came++;
+             const same = at < texts.length ? data === texts[at]
+               : new Uint8Array(data).every((byte, index) => byte === bytes[at - texts.length][index])
+                 && data.byteLength === bytes[at - texts.length].length;
+             if (!same) wrong.push(at);
+             if (came === texts.length + bytes.length) socket.close(4001, 'genug – enough');
+           };
+           socket.onclose = ({ code, wasClean }) => tell({ came, wrong, code, wasClean, protocol: socket.protocol });
+         })",
+    );
+    assert_eq!(told, json!({ "came": 17, "wrong": [], "code": 4001, "wasClean": true, "protocol": "" }));
+    assert_clean(&mut page);
+}
+
+fn a_page_sees_its_server_go_and_its_events_come_back(strategy: Strategy) {
+    let Some(mut browser) = Browser::new() else { return };
+    let server = Running::new(strategy, streams::with_routes);
+    let address = server.address;
+    let mut page = open_streams(&mut browser, &server);
+    page.wait_for("socket.readyState === WebSocket.OPEN");
+    assert_clean(&mut page);
+    server.handle.shut_down(Shutdown { grace: PATIENCE, patience: Duration::ZERO });
+    page.wait_for("document.querySelector('#said').value === 'closed: 1001'");
+    page.wait_for("document.querySelector('#clock').value === 'the server is away'");
+    drop(server);
+    // The browser comes back by itself to whoever is there, and says what it saw last.
+    let _another = Running::new(strategy, move |server| streams::with_routes(server).also_at(address.to_string()));
+    page.wait_for("/^missed [0-9]+ s$/.test(document.querySelector('#missed').value)");
+    page.wait_for("document.querySelector('#clock').value.endsWith(' GMT')");
 }
 
 fn said_of(backend: &str, trigger: &str) -> String {

@@ -2,12 +2,15 @@
 
 mod backends;
 mod running;
+#[allow(dead_code)] // Here it has no main.
+#[path = "../examples/streams.rs"]
+mod streams;
 
 use backends::on_every_backend;
 use running::Running;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write, stderr};
+use std::io::{BufRead, BufReader, Read, Write, stderr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -28,6 +31,9 @@ on_every_backend! {
     curl_sends_bodies_in_both_framings,
     curl_uses_one_connection_for_many_requests,
     curl_speaks_the_old_version,
+    answers_of_unknown_length_are_read_to_their_end,
+    events_come_as_they_are_sent,
+    a_body_that_is_too_long_is_refused_before_it_is_sent,
 }
 
 const LARGE_BYTES: usize = 10 * 1024 * 1024;
@@ -273,4 +279,61 @@ fn curl_speaks_the_old_version(strategy: Strategy) {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\na file"), "{answer}");
         assert!(answer.contains("\r\nConnection: close\r\n") && !answer.contains("Transfer-Encoding"), "{answer}");
     }
+}
+
+/// What `GET /lines/{count}` says.
+fn lines(count: u32) -> Vec<u8> {
+    (1..=count).flat_map(|line| format!("{line}\n").into_bytes()).collect()
+}
+
+fn answers_of_unknown_length_are_read_to_their_end(strategy: Strategy) {
+    let running = Running::new(strategy, streams::with_routes);
+    let agent = agent();
+    for count in [0, 1, 100_000] {
+        let target = url(&running, &format!("/lines/{count}"));
+        let answer = agent.get(&target).call().unwrap();
+        assert_eq!(field(&answer, "transfer-encoding"), "chunked");
+        assert!(answer.headers().get("content-length").is_none());
+        assert!(bytes(answer) == lines(count), "{count}");
+        assert_eq!(bytes(agent.head(&target).call().unwrap()), b"");
+        // Twice, over one connection.
+        let twice = [lines(count), b"1".to_vec(), lines(count), b"0".to_vec()].concat();
+        assert_curl(&["-w", "%{num_connects}", &target, &target], b"", &twice);
+        // By HTTP/1.0 its end is the connection's.
+        assert_curl(&["-0", &target], b"", &lines(count));
+    }
+    assert_curl(&[&url(&running, "/primes/1000"), &url(&running, "/egg/0")], b"", b"168\ndone\n");
+    assert_curl(&["-T", "-", &url(&running, "/upload")], &LARGE, format!("{LARGE_BYTES} bytes\n").as_bytes());
+}
+
+fn events_come_as_they_are_sent(strategy: Strategy) {
+    let running = Running::new(strategy, streams::with_routes);
+    let mut command = Command::new("curl");
+    command.args(["-sSN", "-q", "--noproxy", "*", "--max-time", "30", "-H", "Last-Event-ID: 0"]);
+    let Ok(mut child) = command.arg(url(&running, "/clock")).stdout(Stdio::piped()).spawn() else {
+        let _ = writeln!(stderr(), "skipped: curl: it is not installed");
+        return;
+    };
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(said.next().unwrap(), "event: missed");
+    assert!(said.next().unwrap().starts_with("data: 1"), "the seconds since 1970");
+    // Each is printed when it comes: there is no end that it could be kept for.
+    for _ in 0..2 {
+        assert_eq!(said.next().unwrap(), "");
+        assert!(said.next().unwrap().starts_with("id: 1"));
+        assert_eq!(said.next().unwrap(), "retry: 500");
+        assert!(said.next().unwrap().ends_with(" GMT"));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn a_body_that_is_too_long_is_refused_before_it_is_sent(strategy: Strategy) {
+    let running = Running::new(strategy, streams::with_routes);
+    // Nine gigabytes that take no room.
+    let file = running.folder.path().join("nine");
+    fs::File::create(&file).unwrap().set_len(9 << 30).unwrap();
+    let told = "%{http_code} %{size_upload}\n";
+    let nine = ["-H", "Expect: 100-continue", "-T", text(&file), "-o", "/dev/null", "-w", told];
+    assert_curl(&[&nine[..], &[&url(&running, "/upload")]].concat(), b"", b"413 0\n");
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 use tempfile::TempDir;
 
-const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -256,33 +256,39 @@ fn each_option_does_what_it_says() {
         assert_eq!((got_status, got_fields.as_str()), (status, fields), "{flags:?} {request:?}");
         assert!(got_body.starts_with(body), "{flags:?} {request:?}: {got_body}");
     }
-    let html = "Host: h\nAccept: text/html,*/*;q=0.8\n\n";
-    check(&[], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "index");
-    check(&["--index", "home.htm"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "home");
-    check(&[], "GET /.dot HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
-    check(&["--hidden"], "GET /.dot HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "dot");
+    let html = "Host: localhost\nAccept: text/html,*/*;q=0.8\n\n";
+    check(&[], "GET / HTTP/1.1\nHost: localhost\n\n", 200, "no-cache none", "index");
+    check(&["--index", "home.htm"], "GET / HTTP/1.1\nHost: localhost\n\n", 200, "no-cache none", "home");
+    check(&[], "GET /.dot HTTP/1.1\nHost: localhost\n\n", 404, "none none", "404");
+    check(&["--hidden"], "GET /.dot HTTP/1.1\nHost: localhost\n\n", 200, "no-cache none", "dot");
     check(&[], &format!("GET /app/7 HTTP/1.1\n{html}"), 404, "none none", "<!DOCTYPE html>");
     check(&["--spa"], &format!("GET /app/7 HTTP/1.1\n{html}"), 200, "no-cache none", "index");
     check(&["--spa"], &format!("GET /a.txt HTTP/1.1\n{html}"), 200, "no-cache none", "content");
-    check(&["--spa"], "GET /app.js HTTP/1.1\nHost: h\nAccept: */*\n\n", 404, "none none", "404");
+    check(&["--spa"], "GET /app.js HTTP/1.1\nHost: localhost\nAccept: */*\n\n", 404, "none none", "404");
     check(&["--spa"], &format!("DELETE /app/7 HTTP/1.1\n{html}"), 405, "none none", "<!DOCTYPE html>");
-    check(&[], "GET /out HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
-    check(&["--follow-links"], "GET /out HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "");
-    check(&[], "GET /hello/x HTTP/1.1\nHost: h\n\n", 404, "none none", "404");
-    check(&["--demo"], "GET /hello/x HTTP/1.1\nHost: h\n\n", 200, "none none", "Hello, x!");
-    check(&["--demo"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache none", "index");
-    check(&["--cache-control", "max-age=60"], "GET / HTTP/1.1\nHost: h\n\n", 200, "max-age=60 none", "index");
-    let not_modified = "GET / HTTP/1.1\nHost: h\nIf-None-Match: *\n\n";
+    check(&[], "GET /out HTTP/1.1\nHost: localhost\n\n", 404, "none none", "404");
+    check(&["--follow-links"], "GET /out HTTP/1.1\nHost: localhost\n\n", 200, "no-cache none", "");
+    check(&[], "GET /hello/x HTTP/1.1\nHost: localhost\n\n", 404, "none none", "404");
+    check(&["--demo"], "GET /hello/x HTTP/1.1\nHost: localhost\n\n", 200, "none none", "Hello, x!");
+    check(&["--demo"], "GET / HTTP/1.1\nHost: localhost\n\n", 200, "no-cache none", "index");
+    check(&["--cache-control", "max-age=60"], "GET / HTTP/1.1\nHost: localhost\n\n", 200, "max-age=60 none", "index");
+    let not_modified = "GET / HTTP/1.1\nHost: localhost\nIf-None-Match: *\n\n";
     check(&["--cache-control", "max-age=60"], not_modified, 304, "max-age=60 none", "");
     let header = &["--header", "X-Test: yes"];
-    check(header, "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache yes", "index");
-    check(header, "GET /none HTTP/1.1\nHost: h\n\n", 404, "none yes", "404");
+    check(header, "GET / HTTP/1.1\nHost: localhost\n\n", 200, "no-cache yes", "index");
+    check(header, "GET /none HTTP/1.1\nHost: localhost\n\n", 404, "none yes", "404");
     check(header, "nonsense\n", 400, "none yes", "400");
-    check(&["--header", "X-A: b", "--header", "X-Test:  c"], "GET / HTTP/1.1\nHost: h\n\n", 200, "no-cache c", "index");
-    let head = format!("GET / HTTP/1.1\nHost: h\nX: {}\n\n", "x".repeat(1000));
+    check(
+        &["--header", "X-A: b", "--header", "X-Test:  c"],
+        "GET / HTTP/1.1\nHost: localhost\n\n",
+        200,
+        "no-cache c",
+        "index",
+    );
+    let head = format!("GET / HTTP/1.1\nHost: localhost\nX: {}\n\n", "x".repeat(1000));
     check(&["--head-max", "2K"], &head, 200, "no-cache none", "index");
     check(&["--head-max", "1K"], &head, 431, "none none", "431");
-    let body = "GET / HTTP/1.1\nHost: h\nContent-Length: 5\n\n12345";
+    let body = "GET / HTTP/1.1\nHost: localhost\nContent-Length: 5\n\n12345";
     check(&["--body-max", "5"], body, 200, "no-cache none", "index");
     check(&["--body-max", "4"], body, 413, "none none", "413");
     check(&["--head-timeout", "50ms"], "GET / HT", 408, "none none", "408");
@@ -309,16 +315,16 @@ fn the_demonstration_answers_what_is_no_page() {
             (answer.field("Content-Type").unwrap().to_string(), String::from_utf8(answer.body).unwrap())
         };
         let text = |body: &str| ("text/plain; charset=utf-8".to_string(), body.to_string());
-        let (_, time) = ask("GET /time HTTP/1.1\nHost: h\n\n");
+        let (_, time) = ask("GET /time HTTP/1.1\nHost: localhost\n\n");
         assert!(
             time.ends_with(" GMT\n")
                 && tripoll::http::parse_date(time.trim().as_bytes(), std::time::SystemTime::now()).is_some(),
             "{time}"
         );
-        assert_eq!(ask("GET /hello/W%C3%B6rld HTTP/1.1\nHost: h\n\n"), text("Hello, Wörld!\n"));
-        let echo = "POST /echo HTTP/1.1\nHost: h\nContent-Type: text/html\nContent-Length: 3\n\n<b>";
+        assert_eq!(ask("GET /hello/W%C3%B6rld HTTP/1.1\nHost: localhost\n\n"), text("Hello, Wörld!\n"));
+        let echo = "POST /echo HTTP/1.1\nHost: localhost\nContent-Type: text/html\nContent-Length: 3\n\n<b>";
         assert_eq!(ask(echo), text("<b>"), "never as a page");
-        let (media_type, counters) = ask("GET /counters HTTP/1.1\nHost: h\n\n");
+        let (media_type, counters) = ask("GET /counters HTTP/1.1\nHost: localhost\n\n");
         let counters: serde_json::Value = serde_json::from_str(&counters).unwrap();
         let said = |pointer: &str| counters.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {counters}"));
         assert_eq!(media_type, "application/json");
@@ -334,7 +340,7 @@ fn the_demonstration_answers_what_is_no_page() {
             [("/events", "{\"counters\":{\"backend\":\"", "\"turns\":"), ("/turns", "\"turns\":0}", "\"turn\":")]
         {
             let mut listener = Client::new(address);
-            listener.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            listener.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
             listener.until(b"\r\nContent-Type: text/event-stream\r\n");
             listener.until(first.as_bytes());
             (0..2).for_each(|_| drop(listener.until(later.as_bytes())));
@@ -375,12 +381,12 @@ fn the_browser_is_shown_the_server() {
 
 #[test]
 fn every_option_is_also_a_variable() {
-    let request = "GET / HTTP/1.1\nHost: h\n\n";
+    let request = "GET / HTTP/1.1\nHost: localhost\n\n";
     let variables =
         [("TRIPOLL_INDEX", "home.htm"), ("TRIPOLL_HEADER", "X-Test: env"), ("TRIPOLL_CACHE_CONTROL", "no-store")];
     assert_eq!(answer_of(&[], &variables, request), (200, "no-store env".into(), "home".into()));
     assert_eq!(answer_of(&["--index", "index.html"], &variables, request).2, "index", "a flag goes before it");
-    let dot = "GET /.dot HTTP/1.1\nHost: h\n\n";
+    let dot = "GET /.dot HTTP/1.1\nHost: localhost\n\n";
     for (word, status) in [("1", 200), ("true", 200), ("yes", 200), ("on", 200), ("0", 404), ("false", 404)] {
         assert_eq!(answer_of(&[], &[("TRIPOLL_HIDDEN", word)], dot).0, status, "{word:?}");
     }
@@ -434,7 +440,7 @@ fn a_signal_ends_it_in_good_order() {
 fn what_is_in_flight_is_finished_and_a_second_signal_ends_at_once() {
     let folder = folder();
     std::fs::write(folder.path().join("big.bin"), vec![b'x'; 30_000_000]).unwrap();
-    let big = "GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n";
+    let big = "GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for (signals, code) in
         [(&["INT"][..], 0), (&["TERM"], 0), (&["INT", "INT"], 130), (&["INT", "TERM"], 143), (&["TERM", "INT"], 130)]
     {
@@ -597,7 +603,7 @@ fn with_upload_clients_change_the_folder_and_nothing_else() {
             ("PUT", "/4", "", &large.repeat(2), 413),
         ] {
             client.send(format!(
-                "{method} {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n{fields}\r\n{body}",
+                "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{fields}\r\n{body}",
                 body.len()
             ));
             assert_eq!(client.answer(false).status, want, "{flags:?}: {method} {target}");
@@ -606,4 +612,24 @@ fn with_upload_clients_change_the_folder_and_nothing_else() {
         process.signal("TERM");
         assert_eq!(process.end().0, Some(0));
     }
+}
+
+#[test]
+fn a_foreign_page_neither_writes_nor_reads_under_its_own_name() {
+    let write = "POST /echo HTTP/1.1\nContent-Length: 0\n";
+    let own_origin = format!("{write}Host: localhost\nOrigin: http://localhost\n\n");
+    let foreign_origin = format!("{write}Host: localhost\nOrigin: http://evil.example\n\n");
+    let foreign_host = "GET /time HTTP/1.1\nHost: evil.example:80\n\n";
+    for (flags, request, want) in [
+        (&["--demo"][..], own_origin.as_str(), 200),
+        (&["--demo"], &foreign_origin, 403),
+        (&["--demo"], foreign_host, 421),
+        (&["--demo", "--host", "other.example"], foreign_host, 421),
+        (&["--demo", "--host", "other.example", "--host", "evil.example"], foreign_host, 200),
+        (&["--demo", "--host", "*"], foreign_host, 200),
+        (&["--demo", "--host", "*"], &foreign_origin, 403),
+    ] {
+        assert_eq!(answer_of(flags, &[], request).0, want, "{flags:?} {request}");
+    }
+    assert_eq!(answer_of(&["--demo"], &[("TRIPOLL_HOST", "other.example,evil.example")], foreign_host).0, 200);
 }

@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const BACKENDS: [&[&str]; 4] =
     [&["--backend", "select"], &["--backend", "poll"], &["--backend", "epoll"], &["--trigger", "edge"]];
 
@@ -31,7 +31,7 @@ fn ask(client: &mut Client) -> u16 {
 /// The counters of the demonstration, of which one is read.
 fn turns(address: std::net::SocketAddr) -> u64 {
     let mut client = Client::new(address);
-    client.send("GET /counters HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send("GET /counters HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let body = String::from_utf8(client.answer(false).body).unwrap();
     let (_, after) = body.split_once("\"turns\":").expect(&body);
     after.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
@@ -52,7 +52,7 @@ fn with_64_descriptors_and_200_clients_those_that_are_served_go_on() {
         let (process, _, address) = Process::serving(limited);
         // A descriptor that is kept, and gives way first.
         let mut big = Client::new(address);
-        big.send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+        big.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(big.answer(false).body.len(), 4 << 20);
         let mut served: Vec<Client> = (0..20).map(|_| Client::new(address)).collect();
         for client in &mut served {
@@ -134,7 +134,8 @@ fn a_shutdown_under_load_cuts_no_answer() {
                 std::thread::spawn(move || {
                     let mut cut = Vec::new();
                     while let Ok(mut stream) = TcpStream::connect(address) {
-                        let sent = stream.write_all(b"GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                        let sent =
+                            stream.write_all(b"GET /big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
                         let mut answer = Vec::new();
                         let read = stream.read_to_end(&mut answer);
                         let whole =

@@ -326,7 +326,7 @@ impl Service for Marked {
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
         match self.0.receive_body(request) {
-            reception @ (Reception::Buffer | Reception::Sink(_)) => reception,
+            reception @ (Reception::Buffer | Reception::Sink(_) | Reception::Inquire(_)) => reception,
             Reception::Refuse(response) => {
                 assert_ne!(request.path(), "/panic-at-body", "as asked");
                 Reception::Refuse(response.field("X-Method", request.method().as_str()))

@@ -57,7 +57,7 @@ fn upload(address: SocketAddr, round: u64, client: u64, sent: Arc<AtomicU64>) ->
             // New names, and one that all replace.
             let name = if file % 3 == 0 { "shared".into() } else { format!("{round}-{client}-{file}") };
             let body = content(round << 32 | client << 16 | file, 8 * ((file * 7919 + client * 104_729) % 40_000));
-            let head = format!("PUT /{name} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+            let head = format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
             let mut ok = socket.write_all(head.as_bytes()).is_ok();
             for piece in body.chunks(30_000) {
                 ok = ok && socket.write_all(piece).is_ok();
@@ -82,7 +82,7 @@ fn upload(address: SocketAddr, round: u64, client: u64, sent: Arc<AtomicU64>) ->
 /// Begins a file and stays in its midst until it is told.
 fn linger(address: SocketAddr, over: Arc<AtomicBool>) -> JoinHandle<()> {
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.write_all(b"PUT /half HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nhalf").unwrap();
+    socket.write_all(b"PUT /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nhalf").unwrap();
     std::thread::spawn(move || {
         while !over.load(Ordering::SeqCst) {
             std::thread::park();
@@ -185,7 +185,7 @@ fn what_the_disk_does_not_take_is_said_and_leaves_nothing() {
             let mut client = Client::new(address);
             let length = body.len();
             client.send(format!(
-                "{method} /{target} HTTP/1.1\r\nHost: h\r\nDestination: /moved\r\nContent-Length: {length}\r\n\r\n{body}"
+                "{method} /{target} HTTP/1.1\r\nHost: localhost\r\nDestination: /moved\r\nContent-Length: {length}\r\n\r\n{body}"
             ));
             assert_eq!(client.answer(false).status, want, "{call} {errno}, {method} {target}");
             assert_eq!(names(folder.path()), ["there"], "{call} {errno}, {method} {target}");

@@ -19,7 +19,7 @@ use tripoll::reactor::Handle;
 use tripoll::sys;
 use tripoll::{HttpServer, Response};
 
-const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: lab\r\n\r\n";
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A server of one route that does as `answer` says, for the length of a test.
 struct Known {

@@ -43,14 +43,15 @@ fn connection(address: SocketAddr, dice: &mut Dice) -> u64 {
     let mut answered = 0;
     for _ in 0..1 + dice.below(20) {
         let (request, want): (&str, (u16, usize)) = match dice.below(8) {
-            0 => ("GET /big HTTP/1.1\r\nHost: h\r\n\r\n", (200, 1 << 20)),
-            1 => ("GET /missing HTTP/1.1\r\nHost: h\r\n\r\n", (404, 0)),
-            2 => ("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody", (200, 4)),
-            3 => {
-                ("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", (200, 4))
-            }
-            4 => ("GET / HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n", (200, 0)),
-            _ => ("GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n", (200, 7)),
+            0 => ("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n", (200, 1 << 20)),
+            1 => ("GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n", (404, 0)),
+            2 => ("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody", (200, 4)),
+            3 => (
+                "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+                (200, 4),
+            ),
+            4 => ("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n", (200, 0)),
+            _ => ("GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n", (200, 7)),
         };
         let times = if dice.below(4) == 0 { 1 + dice.below(30) as usize } else { 1 };
         let way_out = dice.below(40);

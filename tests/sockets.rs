@@ -1,9 +1,11 @@
 //! WebSocket over sockets: a server with a route, and somebody else's client, on every backend.
 
 mod backends;
+mod client;
 mod running;
 
 use backends::on_every_backend;
+use client::Client;
 use running::Running;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +14,7 @@ use std::time::Duration;
 use tripoll::HttpServer;
 use tripoll::poller::Strategy;
 use tripoll::protocol::{SendError, Sender};
-use tripoll::reactor::Shutdown;
+use tripoll::reactor::{self, Shutdown};
 use tripoll::websocket::{self, Ended, Limits, Message, Peer, Session, binary_frame, text_frame};
 use tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tungstenite::{Message as Said, WebSocket};
@@ -23,9 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 on_every_backend! {
     messages_come_back_whole,
     frames_that_come_with_the_request_are_read,
+    a_body_of_the_request_is_read_before_the_protocol_changes,
     a_room_sends_one_frame_to_all,
     a_member_that_takes_nothing_is_cut_off_and_the_others_are_not,
     a_peer_that_says_nothing_is_lost,
+    a_socket_does_not_give_way_where_connections_are_short,
     a_server_that_goes_down_says_so,
     a_request_that_is_none_for_a_socket_goes_on_as_http,
 }
@@ -111,6 +115,22 @@ fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
     }
     assert!(!head.contains("Content-Length") && !head.contains("Transfer-Encoding"), "{head}");
     assert_eq!(answer[end..], *b"\x81\x05Hello\x88\x00");
+}
+
+/// RFC 9110 §7.8: 100 first, where it is expected.
+fn a_body_of_the_request_is_read_before_the_protocol_changes(strategy: Strategy) {
+    let server = serve(strategy, Limits::default(), || Echo);
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let mut client = Client::new(server.address);
+        client.send(request("/socket").replacen("\r\n\r\n", &format!("\r\n{expect}Content-Length: 4\r\n\r\n"), 1));
+        if !expect.is_empty() {
+            client.until(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        client.send(b"\x81\x80\0\0\x81\x80\0\0\0\0"); // Four bytes of a body, then an empty text.
+        client.until(b"HTTP/1.1 101 Switching Protocols\r\n");
+        client.until(b"\r\n\r\n");
+        assert_eq!(client.rest(true), b"\x81\x00", "{expect}");
+    }
 }
 
 /// Bytes that may wait for a member.
@@ -207,6 +227,27 @@ fn a_peer_that_says_nothing_is_lost(strategy: Strategy) {
     let mut rest = Vec::new();
     let _ = silent.get_mut().read_to_end(&mut rest); // Reset or not, it is over.
     assert_eq!(rest, b"\x89\x00");
+}
+
+fn a_socket_does_not_give_way_where_connections_are_short(strategy: Strategy) {
+    let limits = Arc::new(Limits::default());
+    let server = Running::new(strategy, move |server| {
+        server
+            .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, Echo))
+            .loop_limits(reactor::Limits { connections_max: 2, ..reactor::Limits::default() })
+    });
+    let mut socket = connect(server.address);
+    let mut idle = Client::new(server.address);
+    idle.send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(idle.answer(false).body, b"hello");
+    // The socket has been silent longer, and it is the other that gives way.
+    let mut another = connect(server.address);
+    assert_eq!(idle.rest(false), b"");
+    assert!(Client::new(server.address).rest(false).starts_with(b"HTTP/1.1 503 "), "nobody is idle");
+    for socket in [&mut socket, &mut another] {
+        socket.send(Said::text("still here")).unwrap();
+        assert_eq!(socket.read().unwrap(), Said::text("still here"));
+    }
 }
 
 fn a_server_that_goes_down_says_so(strategy: Strategy) {

@@ -16,8 +16,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "offload", "http"]),
     ("router", &["http"]),
-    ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router"]),
     ("sandbox", &["sys"]),
+    ("guard", &["http", "offload"]),
+    ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router", "guard"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
     ("lib", &["poller", "http", "server"]),
 ];

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tripoll::http::{self, Answer, Listener, Request, Response, Service};
-use tripoll::protocol::{Cue, Fate, OUTBOX_HIGH, SendError, Sender};
+use tripoll::protocol::{Cue, Fate, MinRate, OUTBOX_HIGH, SendError, Sender};
 use tripoll::websocket::{
     CloseCode, Ended, Limits, Message, Peer, Reader, Session, Socket, Step, Upgrade, binary_frame, text_frame,
 };
@@ -20,9 +20,15 @@ use wire::Wire;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const MESSAGE_BYTES_MAX: usize = 1000;
 const SECOND: Duration = Duration::from_secs(1);
+const RATE: MinRate = MinRate { bytes_per_second: 10, after: Duration::from_secs(20) };
 
 fn limits() -> Limits {
-    Limits { message_bytes_max: MESSAGE_BYTES_MAX, heartbeat: 30 * SECOND, close_timeout: 5 * SECOND }
+    Limits {
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        message_rate_min: MinRate::NONE,
+        heartbeat: 30 * SECOND,
+        close_timeout: 5 * SECOND,
+    }
 }
 
 /// A client's frame: its first byte, the length in the shortest form, a mask, the payload masked.
@@ -105,8 +111,12 @@ impl Session for Obeys {
 
 /// An open socket whose session obeys.
 fn open() -> (Wire, Rc<Diary>) {
+    open_with(limits())
+}
+
+fn open_with(limits: Limits) -> (Wire, Rc<Diary>) {
     let diary = Rc::<Diary>::default();
-    let socket = Socket::new(Arc::new(limits()), Obeys(diary.clone()));
+    let socket = Socket::new(Arc::new(limits), Obeys(diary.clone()));
     (Wire::over(Box::new(socket), SystemTime::UNIX_EPOCH), diary)
 }
 
@@ -370,6 +380,36 @@ fn a_message_may_be_as_big_as_its_limit() {
     }
 }
 
+/// RFC 6455 §5.2: seven bits, sixteen, sixty-four; whole and in fragments, and however the first bytes are cut.
+#[test]
+fn payloads_are_read_whatever_form_their_length_has() {
+    let limits = Limits { message_bytes_max: 70_000, ..limits() };
+    for size in [0, 1, 124, 125, 126, 127, 128, 255, 256, 65_534, 65_535, 65_536, 65_537, 70_000] {
+        let bytes: Vec<u8> = (0..size).map(|at| (at % 26) as u8 + b'a').collect();
+        let (said, half) = (String::from_utf8(bytes.clone()).unwrap(), size / 2);
+        let cases = [
+            ("a text", frame(0x81, &bytes), said.clone()),
+            ("binary", frame(0x82, &bytes), format!("{:?}", Message::Binary(bytes.clone()))),
+            (
+                "two fragments and ten pings",
+                [frame(1, &bytes[..half]), frame(0x89, "").repeat(10), frame(0x80, &bytes[half..])].concat(),
+                said.clone(),
+            ),
+            ("the other way round", [frame(1, ""), frame(0, &bytes), frame(0x80, "")].concat(), said),
+        ];
+        for (case, input, want) in cases {
+            for cut in (0..=input.len().min(16)).chain([input.len() / 2, input.len().saturating_sub(1)]) {
+                let (mut wire, diary) = open_with(limits.clone());
+                wire.feed(&input[..cut]);
+                wire.feed(&input[cut..]);
+                assert!(diary.take() == ["opened", &want], "{size} bytes, {case}, cut at byte {cut}");
+                let pongs = if case.ends_with("pings") { 10 } else { 0 };
+                assert_eq!((wire.fate(), &wire.sent), (Fate::Open, &b"\x8a\x00".repeat(pongs)), "{size} bytes, {case}");
+            }
+        }
+    }
+}
+
 /// What is said where nobody closes first.
 #[test]
 fn a_silent_peer_is_asked_then_lost() {
@@ -394,6 +434,85 @@ fn a_silent_peer_is_asked_then_lost() {
     assert_eq!((wire.fate(), wire.sent.len()), (Fate::Abort, 8));
     wire.cue(Cue::Closed);
     assert_eq!(diary.take(), ["opened", "a message", "lost"]);
+}
+
+#[test]
+fn a_message_that_drips_is_ended_and_one_that_keeps_up_is_not() {
+    let too_slow = || closed(1008, "the message comes too slowly");
+    let begun = |limits: Limits, bytes: usize| {
+        let (mut wire, diary) = open_with(Limits { message_rate_min: RATE, ..limits });
+        wire.wait(7 * SECOND); // It is the message that has so much time, not the socket.
+        wire.feed(&frame(0x02, vec![7; bytes]));
+        (wire, diary)
+    };
+    // Twenty seconds are free; 200 bytes are what they cost.
+    for (bytes, is_enough) in [(0, false), (199, false), (200, false), (201, true)] {
+        let (mut wire, diary) = begun(limits(), bytes);
+        wire.wait(20 * SECOND - Duration::from_nanos(1));
+        assert_eq!((wire.fate(), &*wire.sent), (Fate::Open, &b""[..]), "{bytes}");
+        wire.wait(Duration::from_nanos(1));
+        let (fate, sent) = if is_enough { (Fate::Open, vec![]) } else { (Fate::Finish, too_slow()) };
+        assert_eq!((wire.fate(), &wire.sent), (fate, &sent), "{bytes}");
+        if is_enough {
+            wire.wait(SECOND / 10); // What one byte bought.
+            assert_eq!((wire.fate(), &wire.sent), (Fate::Finish, &too_slow()), "{bytes}");
+        }
+        assert_eq!(diary.take(), ["opened", "failed: 1008: the message comes too slowly"], "{bytes}");
+    }
+    // Fragments without content, and what stands between them, buy nothing.
+    let (mut wire, _) = begun(limits(), 200);
+    for _ in 0..19 {
+        wire.wait(SECOND);
+        wire.feed(&[frame(0, ""), frame(0x8a, [0; 125])].concat());
+    }
+    wire.wait(SECOND);
+    assert_eq!((wire.fate(), &wire.sent), (Fate::Finish, &too_slow()));
+    // Nor does a peer that is never asked whether it is there have more time.
+    let (mut wire, _) = begun(Limits { heartbeat: Duration::MAX, ..limits() }, 1);
+    wire.wait(20 * SECOND);
+    assert_eq!((wire.fate(), &wire.sent), (Fate::Finish, &too_slow()));
+
+    // A message that keeps up is asked about as often as ever, and the next one begins anew.
+    let (mut wire, diary) = begun(limits(), 100);
+    for _ in 0..29 {
+        wire.wait(SECOND);
+        wire.feed(&frame(0, [7; 10]));
+    }
+    assert_eq!((wire.fate(), &*wire.sent), (Fate::Open, &b""[..]));
+    wire.wait(SECOND);
+    assert_eq!((wire.fate(), &*wire.sent), (Fate::Open, &b"\x89\x00"[..]));
+    wire.feed(&[frame(0x80, ""), text("said"), frame(0x01, "")].concat());
+    wire.wait(20 * SECOND - Duration::from_nanos(1));
+    assert_eq!((wire.fate(), diary.take().len()), (Fate::Open, 3));
+    wire.wait(Duration::from_nanos(1));
+    assert_eq!(wire.fate(), Fate::Finish);
+    // Whole, it leaves the heartbeat as it was.
+    let (mut wire, _) = begun(limits(), 1);
+    wire.wait(19 * SECOND);
+    wire.feed(&frame(0x80, ""));
+    wire.wait(29 * SECOND);
+    assert_eq!((wire.fate(), &*wire.sent), (Fate::Open, &b""[..]));
+    wire.wait(SECOND);
+    assert_eq!((wire.fate(), &*wire.sent), (Fate::Open, &b"\x89\x00"[..]));
+    wire.wait(30 * SECOND);
+    assert_eq!(wire.fate(), Fate::Abort);
+}
+
+#[test]
+fn a_message_is_not_too_slow_for_what_the_peer_was_not_read() {
+    let (mut wire, diary) = open_with(Limits { message_rate_min: RATE, ..limits() });
+    wire.feed(&frame(0x02, [7; 100]));
+    wire.is_stalled = true;
+    diary.send(binary_frame(&vec![7; OUTBOX_HIGH as usize])).unwrap();
+    wire.cue(Cue::Woken);
+    wire.wait(19 * SECOND);
+    assert!(!wire.wants_input());
+    wire.is_stalled = false;
+    wire.feed(b"");
+    wire.wait(20 * SECOND - Duration::from_nanos(1));
+    assert_eq!(wire.fate(), Fate::Open);
+    wire.wait(Duration::from_nanos(1));
+    assert_eq!(wire.fate(), Fate::Finish);
 }
 
 #[test]

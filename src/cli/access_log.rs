@@ -6,10 +6,12 @@ use super::output::Lines;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tripoll::guard::Users;
 use tripoll::http::{Answered, Request, Version};
 use tripoll::sys::{self, LocalTime};
 
 /// The parts of a line that a client chooses are cut to so many bytes as they are written, so that all fit `PIPE_BUF` together.
+const USER_BYTES_MAX: usize = 64;
 const METHOD_BYTES_MAX: usize = 64;
 const TARGET_BYTES_MAX: usize = 2048;
 const FIELD_BYTES_MAX: usize = 768;
@@ -35,21 +37,24 @@ pub enum Format {
 /// Where lines are made.
 pub struct AccessLog {
     format: Format,
+    /// Whose names stand in it.
+    users: Option<Users>,
     /// The time of the second that was last written about.
     stamp: Stamp,
 }
 
 impl AccessLog {
-    pub fn new(format: Format) -> AccessLog {
+    pub fn new(format: Format, users: Option<Users>) -> AccessLog {
         sys::local_time(0); // Reads the time zone's file, which a sandbox forbids later.
-        AccessLog { format, stamp: Stamp::default() }
+        AccessLog { format, users, stamp: Stamp::default() }
     }
 
     /// Adds the line of an answer.
     pub fn note(&mut self, answered: &Answered<'_>, lines: &mut Lines) {
-        let AccessLog { format, stamp } = self;
+        let AccessLog { format, users, stamp } = self;
         let time = stamp.at(*format, answered.now);
-        lines.push(|line| write_line(*format, time, answered, line));
+        let user = users.as_ref().zip(answered.request).and_then(|(users, request)| users.known(request));
+        lines.push(|line| write_line(*format, time, user, answered, line));
     }
 }
 
@@ -87,12 +92,12 @@ fn time_text(format: Format, time: LocalTime) -> String {
     }
 }
 
-fn write_line(format: Format, time: &str, answered: &Answered<'_>, line: &mut Vec<u8>) {
+fn write_line(format: Format, time: &str, user: Option<&str>, answered: &Answered<'_>, line: &mut Vec<u8>) {
     match format {
         Format::Short { coloured } => write_short(coloured, time, answered, line),
-        Format::Common => write_common(time, answered, line),
+        Format::Common => write_common(time, user, answered, line),
         Format::Combined => {
-            write_common(time, answered, line);
+            write_common(time, user, answered, line);
             for name in ["referer", "user-agent"] {
                 let value = answered.request.and_then(|request| request.fields().get(name));
                 line.extend(b" \"");
@@ -100,7 +105,7 @@ fn write_line(format: Format, time: &str, answered: &Answered<'_>, line: &mut Ve
                 line.push(b'"');
             }
         }
-        Format::Json => write_json(time, answered, line),
+        Format::Json => write_json(time, user, answered, line),
     }
     line.push(b'\n');
 }
@@ -129,10 +134,16 @@ fn write_short(coloured: bool, time: &str, answered: &Answered<'_>, line: &mut V
     line.extend(plain.as_bytes());
 }
 
-/// `127.0.0.1 - - [24/Nov/2026:13:49:37 +0000] "GET / HTTP/1.1" 200 1234`
-fn write_common(time: &str, answered: &Answered<'_>, line: &mut Vec<u8>) {
+/// `127.0.0.1 - ann [24/Nov/2026:13:49:37 +0000] "GET / HTTP/1.1" 200 1234`
+fn write_common(time: &str, user: Option<&str>, answered: &Answered<'_>, line: &mut Vec<u8>) {
     write_address(line, answered);
-    for part in [" - - [", time, "] \""] {
+    line.extend(b" - ");
+    // A space would be the field's end.
+    write_each(line, USER_BYTES_MAX, user.unwrap_or("-").bytes(), |byte, line| match byte {
+        b'!'..=b'~' if !matches!(byte, b'"' | b'\\') => line.push(byte),
+        _ => write!(line, "\\x{byte:02X}").expect("writing to memory does not fail"),
+    });
+    for part in [" [", time, "] \""] {
         line.extend(part.as_bytes());
     }
     match answered.request {
@@ -153,14 +164,16 @@ fn write_common(time: &str, answered: &Answered<'_>, line: &mut Vec<u8>) {
 }
 
 /// Keys in the order of interest; those of the request are null where there was none.
-fn write_json(time: &str, answered: &Answered<'_>, line: &mut Vec<u8>) {
+fn write_json(time: &str, user: Option<&str>, answered: &Answered<'_>, line: &mut Vec<u8>) {
     let request = answered.request;
     let field = |name| request.and_then(|request| request.fields().get(name));
     for part in [r#"{"time":""#, time, r#"","peer":""#] {
         line.extend(part.as_bytes());
     }
     write_address(line, answered);
-    line.extend(br#"","method":"#);
+    line.extend(br#"","user":"#);
+    write_json_string(line, user.map(str::as_bytes), USER_BYTES_MAX);
+    line.extend(br#","method":"#);
     write_json_string(line, request.map(|request| request.method().as_str().as_bytes()), METHOD_BYTES_MAX);
     line.extend(br#","target":"#);
     let target = request.map(target);

@@ -11,6 +11,7 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
+use tripoll::guard::Users;
 use tripoll::http::Answered;
 use tripoll::reactor::Turn;
 use tripoll::sys::PIPE_BUF;
@@ -26,7 +27,7 @@ pub struct Console {
 
 impl Console {
     /// Nothing is said yet.
-    pub fn new(log: Log) -> Rc<RefCell<Console>> {
+    pub fn new(log: Log, users: Option<Users>) -> Rc<RefCell<Console>> {
         let stdout = std::io::stdout();
         let format = match log {
             Log::Auto if stdout.is_terminal() => {
@@ -40,7 +41,8 @@ impl Console {
             Log::Json => Some(Format::Json),
         };
         let (log, notices) = (Lines::new(stdout.as_fd()), Lines::new(std::io::stderr().as_fd()));
-        Rc::new(RefCell::new(Console { access_log: format.map(AccessLog::new), log, notices, is_silent: false }))
+        let access_log = format.map(|format| AccessLog::new(format, users));
+        Rc::new(RefCell::new(Console { access_log, log, notices, is_silent: false }))
     }
 
     /// Whether answers are to be noted.

@@ -10,6 +10,7 @@ mod options;
 mod output;
 mod privileges;
 mod signals;
+mod users;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use console::Console;
@@ -24,6 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tripoll::files::{self, DotNames, Resolver};
+use tripoll::guard::{Scope, Users};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
@@ -48,7 +50,9 @@ pub fn main() -> ExitCode {
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
-    code(serve(options))
+    let users =
+        users::of(&options).unwrap_or_else(|error| Options::command().error(ErrorKind::ValueValidation, error).exit());
+    code(serve(options, users))
 }
 
 fn code(result: Result<(), String>) -> ExitCode {
@@ -62,14 +66,15 @@ fn code(result: Result<(), String>) -> ExitCode {
     }
 }
 
-fn serve(options: Options) -> Result<(), String> {
+fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
     let (directory, is_demo) = match options.directory.clone() {
         Some(directory) => (directory, options.demo),
         None if Path::new(DEFAULT_DIRECTORY).is_dir() => (DEFAULT_DIRECTORY.into(), true),
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
-    let console = Console::new(options.log);
-    let (mut server, demo) = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
+    let console = Console::new(options.log, users.clone());
+    let (mut server, demo) =
+        bind(&options, &directory, is_demo, users.as_ref(), &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     #[cfg(feature = "lab")]
@@ -82,6 +87,10 @@ fn serve(options: Options) -> Result<(), String> {
         open_browser(server.addresses()[0]);
     }
     let confinement = privileges::enter(sandbox, &options)?;
+    if users.is_some() && !server.addresses().iter().all(|address| address.ip().to_canonical().is_loopback()) {
+        let text = "tripoll: passwords cross the network as they are: anybody on the way can read them; try a proxy that secures it";
+        let _ = writeln!(std::io::stderr(), "{text}"); // A closed stderr leaves nobody to tell.
+    }
     say_where(&server, &directory, &options, &confinement);
     let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
     if trace.is_some() || shown.is_some() {
@@ -104,6 +113,7 @@ fn bind(
     options: &Options,
     directory: &Path,
     is_demo: bool,
+    users: Option<&Users>,
     console: &Rc<RefCell<Console>>,
 ) -> tripoll::Result<(BoundServer, Option<Arc<Demo>>)> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
@@ -145,6 +155,13 @@ fn bind(
             connections_max: options.connections_max.map_or(usize::MAX, |connections| connections as usize),
             ..reactor::Limits::default()
         });
+    server = server.own_pages_only();
+    if !options.host.iter().any(|name| name == "*") {
+        server = server.own_hosts_only(&options.host);
+    }
+    if let Some(users) = users {
+        server = server.users(users.clone(), if options.auth_all { Scope::Everything } else { Scope::Writing });
+    }
     for (name, value) in &options.header {
         server = server.field(name, value);
     }

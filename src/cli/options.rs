@@ -25,6 +25,8 @@ Examples:
 
   tripoll --spa --hidden app          an app that routes by itself
   tripoll --upload ~/in               let clients put, move and delete files: curl -T file http://127.0.0.1:8000/
+  htpasswd -Bc users ann; tripoll --auth-file users --auth-all site
+                                      ann alone, after a question for her password
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
@@ -62,6 +64,33 @@ pub struct Options {
     /// Port, where --bind has none; 0 lets the kernel choose
     #[arg(short, long, default_value_t = 8000, help_heading = "Where", env = "TRIPOLL_PORT", hide_env = true)]
     pub port: u16,
+
+    /// A user who may write: name and password, or its bcrypt hash
+    ///
+    /// Can be given several times. On the command line other users of this machine can see it: TRIPOLL_AUTH (a user a line) and
+    /// --auth-file are not seen. A hash is what htpasswd -B writes. Where somebody listens on the way, use a proxy that secures it.
+    #[arg(long, value_name = "USER:PASS", help_heading = "Who may ask")]
+    #[arg(env = "TRIPOLL_AUTH", hide_env = true, value_delimiter = '\n')]
+    pub auth: Vec<String>,
+
+    /// A file of such users, one a line, as htpasswd -B writes it
+    ///
+    /// Empty lines and those that begin with # count for nothing. It must not lie in DIR.
+    #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = "Who may ask")]
+    #[arg(env = "TRIPOLL_AUTH_FILE", hide_env = true)]
+    pub auth_file: Option<PathBuf>,
+
+    /// Users are asked for whatever is asked, not for writing alone
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Who may ask", env = "TRIPOLL_AUTH_ALL", hide_env = true)]
+    pub auth_all: bool,
+
+    /// A name to answer to; can be given several times, * is any
+    ///
+    /// Asked for where every address is this machine's own (as 127.0.0.1 is): IP addresses and localhost are always answered, other
+    /// names 421, so that no page of another site can read this server under a name of its own. From elsewhere any name will do.
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
+    #[arg(env = "TRIPOLL_HOST", hide_env = true, value_delimiter = ',')]
+    pub host: Vec<String>,
 
     /// The system call that waits: select, poll or epoll
     #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
@@ -128,7 +157,7 @@ pub struct Options {
     /// Cache-Control of files
     ///
     /// no-cache lets browsers keep them and ask each time whether they changed, which is answered 304.
-    #[arg(long, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
+    #[arg(long, hide_short_help = true, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
     #[arg(env = "TRIPOLL_CACHE_CONTROL", hide_env = true)]
     pub cache_control: String,
 
@@ -139,7 +168,7 @@ pub struct Options {
 
     /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE, and a form in listings
     ///
-    /// Whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
+    /// Without --auth whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
     /// nothing. Without it these methods are 405.
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_UPLOAD", hide_env = true)]
     pub upload: bool,
@@ -164,7 +193,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_QUOTA", hide_env = true)]
     pub quota: Option<u64>,
 
-    /// Answer /time, /hello/NAME, /echo, /counters, /events and /turns too, as without DIR
+    /// Answer the routes of the demonstration too, such as /time, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,
 
@@ -215,12 +244,12 @@ pub struct Options {
     /// For the head of a request
     ///
     /// From accept, or from the first byte of a later head, to its end, whatever drips in.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
+    #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_HEAD_TIMEOUT", hide_env = true)]
     pub head_timeout: Duration,
 
     /// Between two requests
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time, help_heading = "Limits")]
+    #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "60s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_IDLE_TIMEOUT", hide_env = true)]
     pub idle_timeout: Duration,
 
@@ -346,6 +375,12 @@ fn head_size(text: &str) -> Result<u64, String> {
 fn file_name(text: &str) -> Result<String, String> {
     let is_plain = !text.is_empty() && !text.contains(['/', '\0']) && text != "." && text != "..";
     if is_plain { Ok(text.into()) } else { Err("it is the name of a file, without its folder".into()) }
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let why = "it is a name without scheme and port, or *; try --host my.box";
+    if is_name || text == "*" { Ok(text.into()) } else { Err(why.into()) }
 }
 
 fn field_value(text: &str) -> Result<String, String> {

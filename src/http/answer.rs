@@ -1,7 +1,9 @@
 //! What a handler says: a response, one that comes later, or another protocol.
 
 use super::{Request, Response};
+use crate::offload::Pool;
 use crate::protocol::Protocol;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -24,6 +26,28 @@ pub(super) enum Source {
     Timer(Duration, Box<dyn FnOnce() -> Response>),
     /// A thread beside it.
     Thread(Box<dyn FnOnce() -> Response + Send>),
+    /// Whoever is asked, once something is found out.
+    Inquiry(Inquiry),
+}
+
+/// What must be found out beside the loop before a request can be answered, or its body read.
+pub struct Inquiry {
+    pub(super) pool: Arc<Pool>,
+    pub(super) find_out: Box<dyn FnOnce() -> Option<Response> + Send>,
+}
+
+impl Inquiry {
+    /// Runs `find_out` on `pool`. What it gives is the answer; where it gives none the service is asked again, from the head on, and
+    /// should know by then. Where the pool is full the answer is 503.
+    pub fn new(pool: Arc<Pool>, find_out: impl FnOnce() -> Option<Response> + Send + 'static) -> Inquiry {
+        Inquiry { pool, find_out: Box::new(find_out) }
+    }
+}
+
+impl From<Inquiry> for Later {
+    fn from(inquiry: Inquiry) -> Later {
+        Later(Source::Inquiry(inquiry))
+    }
 }
 
 impl Answer {

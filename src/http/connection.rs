@@ -12,7 +12,7 @@
 //!                                                                   └▶ Upgrade: another protocol
 //! ```
 
-use super::answer::{Answer, Later, Source, Take};
+use super::answer::{Answer, Inquiry, Later, Source, Take};
 use super::framing::{BodyReader, ChunkedReader, Step};
 use super::head::{self, Head, Storage};
 use super::incoming::{Content, Incoming, Pause};
@@ -20,6 +20,7 @@ use super::listener::{Answered, Shared};
 use super::response::{After, Exchange};
 use super::stream::{self, Progress, Stream, Streaming};
 use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, StatusCode, Version};
+use crate::offload::Pool;
 use crate::protocol::{Context, Cue, Deadline, Protocol};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,8 +106,13 @@ struct Pending {
 
 /// Where an answer comes from.
 enum Awaited {
-    Timer { at: Instant, respond: Box<dyn FnOnce() -> Response> },
+    Timer {
+        at: Instant,
+        respond: Box<dyn FnOnce() -> Response>,
+    },
     Thread(mpsc::Receiver<Response>),
+    /// None: the service knows by now.
+    Inquiry(mpsc::Receiver<Option<Response>>),
 }
 
 /// An answer that goes on.
@@ -240,7 +246,10 @@ impl Connection {
                 true => guard(|| self.shared.service.respond(&request)),
                 false => Reject::MethodUnknown.into(),
             };
-            return self.answer(answer, bytes, &request, head.keep_alive, cx);
+            return match answer {
+                Answer::Later(Later(Source::Inquiry(inquiry))) => self.inquire(inquiry, bytes, &request, &head, cx),
+                answer => self.answer(answer, bytes, &request, head.keep_alive, cx),
+            };
         };
         let reception = match is_known {
             true => catch_unwind(AssertUnwindSafe(|| self.shared.service.receive_body(&request)))
@@ -252,20 +261,8 @@ impl Connection {
             (Reception::Buffer, Framing::Length(length)) if length > limits.body_bytes_max => {
                 return self.respond(Reject::ContentTooLarge.into(), bytes, &request, false, cx);
             }
-            (Reception::Refuse(response), framing) => {
-                // A client that waits for 100 may send the body or not: what comes next can't be told apart. And who is sent a stream sends no more.
-                let is_bounded = match framing {
-                    Framing::Length(length) => length <= limits.discard_bytes_max,
-                    Framing::Chunked | Framing::None => true,
-                };
-                let is_whole = response.body().len().is_some();
-                let goes_on = head.keep_alive && is_bounded && is_whole && !head.expects_continue;
-                self.respond(response, bytes, &request, goes_on, cx);
-                if matches!(self.phase, Phase::Head { .. }) {
-                    self.await_body(reader, Content::Discard, cx);
-                }
-                return;
-            }
+            (Reception::Refuse(response), _) => return self.refuse_head(response, bytes, &request, &head, cx),
+            (Reception::Inquire(inquiry), _) => return self.inquire(inquiry, bytes, &request, &head, cx),
             (Reception::Buffer, _) => Content::Collect { head: bytes.to_vec(), body: Vec::new() },
             (Reception::Sink(sink), _) => Content::Sink { head: bytes.to_vec(), sink },
         };
@@ -290,6 +287,31 @@ impl Connection {
             cx.out().write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.await_body(reader, fate, cx);
+    }
+
+    /// Answers a request of whose body, where it has one, nothing was read, and nothing is wanted.
+    fn refuse_head(
+        &mut self,
+        response: Response,
+        bytes: &[u8],
+        request: &Request<'_>,
+        head: &Head<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(reader) = BodyReader::new(head.framing) else {
+            return self.respond(response, bytes, request, head.keep_alive, cx);
+        };
+        // A client that waits for 100 may send the body or not: what comes next can't be told apart. And who is sent a stream sends no more.
+        let is_bounded = match head.framing {
+            Framing::Length(length) => length <= self.shared.limits.discard_bytes_max,
+            Framing::Chunked | Framing::None => true,
+        };
+        let is_whole = response.body().len().is_some();
+        let goes_on = head.keep_alive && is_bounded && is_whole && !head.expects_continue;
+        self.respond(response, bytes, request, goes_on, cx);
+        if matches!(self.phase, Phase::Head { .. }) {
+            self.await_body(reader, Content::Discard, cx);
+        }
     }
 
     fn await_body(&mut self, reader: BodyReader, fate: Content, cx: &mut Context<'_>) {
@@ -415,6 +437,7 @@ impl Connection {
             peer: self.peer.address(),
             now: cx.now.wall,
             is_conditional: head.is_conditional,
+            asks_upgrade: head.asks_upgrade,
             params: Vec::new(),
         }
     }
@@ -440,24 +463,37 @@ impl Connection {
                 }
                 None => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
             },
-            Source::Thread(respond) => {
-                let (tell, told) = mpsc::sync_channel(1);
-                let waker = cx.waker();
-                let job = move || {
-                    // It rings though `respond` panics; last, when that no answer comes can be seen.
-                    let _bell = Bell(waker);
-                    let tell = tell;
-                    let _ = tell.send(respond());
-                };
-                if self.shared.pool.submit(Box::new(job)).is_err() {
-                    return self.respond(Reject::Busy.into(), head, request, keep_alive, cx);
-                }
-                cx.deadline(Deadline::Never);
-                Awaited::Thread(told)
-            }
+            Source::Thread(respond) => match start(&self.shared.pool, respond, cx) {
+                Ok(told) => Awaited::Thread(told),
+                Err(reject) => return self.respond(reject.into(), head, request, keep_alive, cx),
+            },
+            // Its body is gone, so it can't be asked again: a slip of the program.
+            Source::Inquiry(_) => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
         };
+        self.await_answer(Pending { head: head.to_vec(), from, is_last }, cx);
+    }
+
+    /// Finds out what must be known before a head is acted upon.
+    fn inquire(
+        &mut self,
+        inquiry: Inquiry,
+        bytes: &[u8],
+        request: &Request<'_>,
+        head: &Head<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        match start(&inquiry.pool, inquiry.find_out, cx) {
+            Ok(told) => {
+                let is_last = self.phase.answers_last();
+                self.await_answer(Pending { head: bytes.to_vec(), from: Awaited::Inquiry(told), is_last }, cx);
+            }
+            Err(reject) => self.refuse_head(reject.into(), bytes, request, head, cx),
+        }
+    }
+
+    fn await_answer(&mut self, pending: Pending, cx: &mut Context<'_>) {
         cx.pause_input(true);
-        self.phase = Phase::Later(Box::new(Pending { head: head.to_vec(), from, is_last }));
+        self.phase = Phase::Later(Box::new(pending));
     }
 
     /// The answer that comes later may be there.
@@ -477,6 +513,18 @@ impl Connection {
                 Err(mpsc::TryRecvError::Disconnected) => Ok(Reject::HandlerPanicked.into()),
                 Err(mpsc::TryRecvError::Empty) => Err(Awaited::Thread(told)),
             },
+            Awaited::Inquiry(told) => {
+                return match told.try_recv() {
+                    Ok(response) => self.found_out(response, &bytes, is_last, cx),
+                    Err(mpsc::TryRecvError::Disconnected) => {
+                        self.found_out(Some(Reject::HandlerPanicked.into()), &bytes, is_last, cx);
+                    }
+                    Err(mpsc::TryRecvError::Empty) => {
+                        let from = Awaited::Inquiry(told);
+                        self.phase = Phase::Later(Box::new(Pending { head: bytes, from, is_last }));
+                    }
+                };
+            }
         };
         let answer = match awaited {
             Ok(answer) => answer,
@@ -490,6 +538,17 @@ impl Connection {
         let head = head::parse_head(&bytes, &mut storage).expect("it was read before");
         let request = self.request(&head, &[], cx);
         self.answer(answer, &bytes, &request, head.keep_alive && !is_last, cx);
+    }
+
+    /// What an inquiry found out: the answer, or that the service knows by now.
+    fn found_out(&mut self, response: Option<Response>, bytes: &[u8], is_last: bool, cx: &mut Context<'_>) {
+        cx.pause_input(false);
+        self.phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: true, is_head: false, is_last };
+        let Some(response) = response else { return self.receive_request(bytes, false, cx) };
+        let mut storage = Storage::new();
+        let head = head::parse_head(bytes, &mut storage).expect("it was read before");
+        let request = self.request(&head, &[], cx);
+        self.refuse_head(response, bytes, &request, &head, cx);
     }
 
     fn respond(
@@ -597,6 +656,24 @@ impl Connection {
 /// RFC 9110 §15.2; after 101 comes another protocol.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Has `job` done beside the loop; the connection is woken when what it gives is there, or never will be.
+fn start<Found: Send + 'static>(
+    pool: &Pool,
+    job: impl FnOnce() -> Found + Send + 'static,
+    cx: &mut Context<'_>,
+) -> Result<mpsc::Receiver<Found>, Reject> {
+    let (tell, told) = mpsc::sync_channel(1);
+    let waker = cx.waker();
+    let job = move || {
+        let _bell = Bell(waker); // It rings though `job` panics,
+        let tell = tell; // and then after this is gone: else nobody would look again.
+        let _ = tell.send(job());
+    };
+    pool.submit(Box::new(job)).map_err(|_| Reject::Busy)?;
+    cx.deadline(Deadline::Never);
+    Ok(told)
 }
 
 /// Wakes when it is dropped.

@@ -39,6 +39,8 @@ pub struct Head<'a> {
     pub expects_continue: bool,
     /// It has a precondition (RFC 9110 §13.1), or If-Range.
     pub is_conditional: bool,
+    /// It asks for another protocol (RFC 9110 §7.8) than `h2c`, which clients offer with any request.
+    pub asks_upgrade: bool,
 }
 
 /// Whether what came of a head begins with the method HEAD: so the answer has no body (RFC 9110 §9.3.2), even where the rest is refused. A bad
@@ -184,8 +186,19 @@ fn parse<'a>(
     let (authority, target) = parse_target(target, &method)?;
     // RFC 9112 §3.2.2: the target's authority goes before Host, which must be well-formed all the same (§3.2).
     let host = authority.unwrap_or(host_field);
-    let is_conditional = known.is_conditional;
-    Ok(Head { method, target, host, version, fields, framing, keep_alive, expects_continue, is_conditional })
+    let KnownFields { is_conditional, asks_upgrade, .. } = known;
+    Ok(Head {
+        method,
+        target,
+        host,
+        version,
+        fields,
+        framing,
+        keep_alive,
+        expects_continue,
+        is_conditional,
+        asks_upgrade,
+    })
 }
 
 /// Reads a request line with its CRLF.
@@ -295,6 +308,7 @@ struct KnownFields<'a> {
     close: bool,
     keep_alive: bool,
     is_conditional: bool,
+    asks_upgrade: bool,
 }
 
 impl<'a> KnownFields<'a> {
@@ -315,6 +329,9 @@ impl<'a> KnownFields<'a> {
                         known.expects_continue |= is_continue;
                         known.expects_other |= !is_continue;
                     }
+                }
+                (7, b'u') if name.eq_ignore_ascii_case("upgrade") => {
+                    known.asks_upgrade |= list(value).any(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"));
                 }
                 (10, b'c') if name.eq_ignore_ascii_case("connection") => {
                     for option in list(value) {

@@ -28,7 +28,7 @@ mod request;
 mod response;
 mod stream;
 
-pub use answer::{Answer, Later, Sink, Take};
+pub use answer::{Answer, Inquiry, Later, Sink, Take};
 pub use coding::coding_weights;
 pub use conditions::{EntityTag, Validators, Verdict, evaluate_preconditions};
 pub use connection::Connection;
@@ -77,6 +77,8 @@ pub enum Reception {
     Sink(Box<dyn Sink>),
     /// Nobody wants it: this is the answer.
     Refuse(Response),
+    /// That is to be found out first. [`Service::receive_body`] is asked again then.
+    Inquire(Inquiry),
 }
 
 /// The bounds of a connection.

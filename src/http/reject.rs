@@ -7,6 +7,8 @@ use super::{Response, StatusCode};
 pub enum Reject {
     /// 400: what came is not HTTP, or can be read in two ways. The reason is for a person.
     BadRequest(&'static str),
+    /// 401, with the question for user and password (RFC 7617 §2).
+    Unauthorized,
     /// 404
     NotFound,
     /// 403: it is there, and not to be had.
@@ -37,6 +39,8 @@ pub enum Reject {
     ExpectationFailed,
     /// 421: an https URL, over a connection that is not secured (RFC 9110 §7.4).
     Misdirected,
+    /// 421: a host that this server is not known by.
+    ForeignHost,
     /// 428: something would be replaced that the client does not say it knows (RFC 6585 §3).
     PreconditionRequired(&'static str),
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
@@ -67,11 +71,17 @@ pub enum Reject {
     InsufficientStorage,
 }
 
+/// For whoever meets it in a browser and started the server.
+const FOREIGN_HOST: &str = "this server is reached from its own machine alone, and answers to localhost and IP addresses, \
+                            so that no other site's page can read it under a name of its own; to let it answer to this \
+                            name, start it with --host NAME";
+
 impl Reject {
     /// Its status and, for a person, the reason where the status does not say it.
     fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Reject::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason),
+            Reject::Unauthorized => (StatusCode::UNAUTHORIZED, "a user's name and password are needed"),
             Reject::NotFound => (StatusCode::NOT_FOUND, ""),
             Reject::Forbidden(reason) => (StatusCode::FORBIDDEN, reason),
             Reject::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, ""),
@@ -88,6 +98,7 @@ impl Reject {
             Reject::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, ""),
             Reject::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "only 100-continue is known"),
             Reject::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "this connection is not secured"),
+            Reject::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST),
             Reject::PreconditionRequired(reason) => (StatusCode::PRECONDITION_REQUIRED, reason),
             Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
             Reject::HandlerPanicked | Reject::ReadFailed | Reject::WriteFailed => {
@@ -113,7 +124,8 @@ impl Reject {
     /// Whether the connection may serve another request: not where the end of this one is in doubt.
     pub fn connection_lives(&self) -> bool {
         match self {
-            Reject::NotFound
+            Reject::Unauthorized
+            | Reject::NotFound
             | Reject::Forbidden(_)
             | Reject::MethodNotAllowed { .. }
             | Reject::NotAcceptable
@@ -126,6 +138,7 @@ impl Reject {
             | Reject::OtherServer
             | Reject::InsufficientStorage
             | Reject::RangeNotSatisfiable { .. }
+            | Reject::ForeignHost
             | Reject::HandlerPanicked
             | Reject::ReadFailed
             | Reject::MethodUnknown
@@ -165,6 +178,7 @@ impl From<Reject> for Response {
         let response = Response::text(text).with_status(status);
         let response = response.into_error(reason, !reject.connection_lives());
         match reject {
+            Reject::Unauthorized => response.field("WWW-Authenticate", "Basic realm=\"tripoll\", charset=\"UTF-8\""),
             Reject::MethodNotAllowed { allow } => response.field("Allow", &allow),
             // RFC 9110 §12.5.3: those that are taken.
             Reject::ContentCoded => response.field("Accept-Encoding", "identity"),

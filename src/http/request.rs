@@ -38,6 +38,8 @@ pub struct Request<'a> {
     pub(crate) now: std::time::SystemTime,
     /// It has preconditions, or If-Range.
     pub(crate) is_conditional: bool,
+    /// It asks for another protocol: what is said then may change something, whatever the method.
+    pub(crate) asks_upgrade: bool,
     /// What a route's pattern matched: names and values as they stand in the path.
     pub(crate) params: Vec<(&'a str, &'a str)>,
 }

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether somebody pressed Ctrl-C while a holder is waited for.
 const LOOK: Duration = Duration::from_millis(50);
 
-const REQUEST: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: lab\r\n\r\n";
+const REQUEST: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
 /// How many connections are to be held, towards whom: `127.0.0.1:8000,1000` as a word of the command line.

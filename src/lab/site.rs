@@ -41,7 +41,7 @@ pub fn request(work: Work) -> (Vec<u8>, usize) {
         Work::Large => ("/1m.bin", "", 1),
         Work::Pipelined => ("/1k.txt", "", PIPELINE_DEPTH),
     };
-    (format!("GET {path} HTTP/1.1\r\nHost: lab\r\n{field}\r\n").repeat(times).into_bytes(), times)
+    (format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n").repeat(times).into_bytes(), times)
 }
 
 /// Asks once, and counts the bytes of the answer: every later one is as long.

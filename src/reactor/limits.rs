@@ -16,6 +16,7 @@ pub struct Limits {
     /// When a change of interest is made. Lazily: answers mostly fit the kernel's buffer, so that waiting for room first is for nothing.
     pub updates: Updates,
     /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
+    /// Idle is who has said so by [`Deadline::Idle`](crate::protocol::Deadline::Idle): HTTP between two requests, never a WebSocket or a stream.
     /// Below the descriptor limit by what else needs descriptors.
     pub connections_max: usize,
     /// Connections of one address at a time, past which its newest is refused. IPv6 addresses count as one where their first 64 bits are

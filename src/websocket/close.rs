@@ -41,7 +41,7 @@ impl CloseCode {
     }
 }
 
-/// What a peer sent that fails the connection (RFC 6455 §7.1.7).
+/// What of a peer fails the connection (RFC 6455 §7.1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
     /// What the peer is told.
@@ -57,6 +57,10 @@ impl Failure {
 
     pub(super) fn not_utf8() -> Failure {
         Failure { code: CloseCode::INVALID_DATA, reason: "a text is not UTF-8" }
+    }
+
+    pub(super) fn too_slow() -> Failure {
+        Failure { code: CloseCode::POLICY, reason: "the message comes too slowly" }
     }
 
     pub(super) fn too_big() -> Failure {

@@ -4,6 +4,11 @@
 //! Invariant: what a client sends is read in one way, or fails the connection at the byte that says so; a text that a session sees is
 //! UTF-8, and nothing is sent after a Close frame.
 //!
+//! An open socket is never idle in the sense of [`Deadline::Idle`](crate::protocol::Deadline::Idle), however silent: where connections are
+//! short it does not give way to a new one, which HTTP's connections between two requests do. Those lose nothing by it, and come back
+//! unasked; a socket is a promise to both ends, and it costs little. Who lets everybody open sockets bounds them by
+//! [`per_address_max`](crate::reactor::Limits::per_address_max), or refuses upgrades past a count.
+//!
 //! ```text
 //!   Request ─▶ Upgrade ─▶ 101 ─▶ Socket:
 //!                               input ─▶ Reader ─▶ Message ─▶ Session ─▶ Peer ─▶ Outbox
@@ -49,6 +54,7 @@ pub use reader::{Event, Reader, Step};
 pub use socket::{Ended, Peer, Session, Socket};
 
 use crate::http::{Answer, Request};
+use crate::protocol::MinRate;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +81,9 @@ pub enum Message {
 pub struct Limits {
     /// Bytes of a message, over all its frames: 1009 past it. A socket has memory for them only while a message is on its way.
     pub message_bytes_max: usize,
+    /// What has to come of a message on average, from its first byte that is not its last: 1008 for one that drips. Frames' headers and what
+    /// stands between fragments count for nothing.
+    pub message_rate_min: MinRate,
     /// How often the peer is asked whether it is still there. One that says nothing from one ping to the next is gone, which so is noticed
     /// within twice this time. [`Duration::MAX`]: it is never asked.
     pub heartbeat: Duration,
@@ -83,10 +92,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// A megabyte as for bodies. Half a minute: proxies cut what is silent for one.
+    /// A megabyte and a rate as for bodies. Half a minute: proxies cut what is silent for one.
     fn default() -> Limits {
         Limits {
             message_bytes_max: 1024 * 1024,
+            message_rate_min: MinRate::default(),
             heartbeat: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
         }

@@ -6,6 +6,7 @@
 use super::frame::{CONTROL_BYTES_MAX, Header, INPUT_MAX, Opcode, mask_after, unmask};
 use super::text::Text;
 use super::{CloseCode, Failure, Message};
+use std::time::Instant;
 
 /// Reads what a client sends.
 #[derive(Debug, Default)]
@@ -43,12 +44,33 @@ pub enum Event {
 struct Partial {
     content: Content,
     frame: Option<Frame>,
+    /// What its owner notes of it: here, since there is nothing to note between messages.
+    pace: Option<Pace>,
+}
+
+/// Since when the rest of a message is awaited.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) since: Instant,
+    /// What had come of it by then.
+    pub(super) counted_from: usize,
+    /// When the peer is asked whether it is there; `None`: never.
+    pub(super) asks_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Content {
     Text(Text),
     Binary(Vec<u8>),
+}
+
+impl Content {
+    fn bytes(&self) -> usize {
+        match self {
+            Content::Text(text) => text.bytes(),
+            Content::Binary(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// The rest of a frame.
@@ -90,19 +112,20 @@ impl Reader {
         Ok(Step::Whole(taken, Event::Message(message)))
     }
 
+    /// The message that is on its way: how many bytes of it have come, and what is noted of its pace. `None` between messages.
+    pub(super) fn arriving(&mut self) -> Option<(usize, &mut Option<Pace>)> {
+        self.partial.as_mut().map(|partial| (partial.content.bytes(), &mut partial.pace))
+    }
+
     fn begin(&mut self, header: &Header, message_bytes_max: usize) -> Result<(), Failure> {
         let mut partial = self.partial.take().unwrap_or_else(|| {
             let content = match header.opcode {
                 Opcode::Binary => Content::Binary(Vec::new()),
                 _ => Content::Text(Text::default()),
             };
-            Box::new(Partial { content, frame: None })
+            Box::new(Partial { content, frame: None, pace: None })
         });
-        let had = match &partial.content {
-            Content::Text(text) => text.bytes(),
-            Content::Binary(bytes) => bytes.len(),
-        };
-        if header.payload_bytes > message_bytes_max.saturating_sub(had) as u64 {
+        if header.payload_bytes > message_bytes_max.saturating_sub(partial.content.bytes()) as u64 {
             return Err(Failure::too_big());
         }
         partial.frame = Some(Frame { left_bytes: header.payload_bytes, mask: header.mask, is_last: header.is_final });

@@ -9,10 +9,11 @@
 //! ```
 
 use super::frame::{self, Opcode};
+use super::reader::Pace;
 use super::{CloseCode, Event, Failure, Limits, Message, Reader, Step};
 use crate::protocol::{Chunk, Context, Cue, Deadline, OUTBOX_HIGH, Outbox, Protocol, Receiver, Sender, Taken, pipe};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Frames up to this are put together, so that one send takes many; larger ones are sent from where they are.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -71,6 +72,12 @@ enum Phase {
     Closing,
     /// All is said.
     Over,
+}
+
+/// What becomes of a message on its way unless more of it comes. `None`: that, never.
+struct Due {
+    too_slow_at: Option<Instant>,
+    asks_at: Option<Instant>,
 }
 
 /// The other end of an open socket, as its session has it for the length of a call.
@@ -136,13 +143,52 @@ impl Open {
     /// Awaits something, or the time to ask for it.
     fn listen(&mut self, heard: bool, cx: &mut Context<'_>) {
         self.phase = Phase::Open { heard };
-        cx.deadline(Deadline::After(self.limits.heartbeat));
+        match self.reader.arriving() {
+            Some((_, Some(pace))) => {
+                pace.asks_at = cx.now.monotonic.checked_add(self.limits.heartbeat);
+                self.look_again(cx);
+            }
+            _ => cx.deadline(Deadline::After(self.limits.heartbeat)),
+        }
     }
 
     /// Notes that the peer is there: something of it was taken. What was left is offered again at each cue, and says nothing.
     fn hear(&mut self) {
         if let Phase::Open { heard } = &mut self.phase {
             *heard = true;
+        }
+    }
+
+    /// The rest of the message that is on its way is awaited from now on, as if it had none of its first `counted_from` bytes.
+    fn await_rest(&mut self, counted_from: usize, cx: &mut Context<'_>) {
+        let since = cx.now.monotonic;
+        if let Some((_, pace)) = self.reader.arriving() {
+            *pace = Some(Pace { since, counted_from, asks_at: since.checked_add(self.limits.heartbeat) });
+            self.look_again(cx);
+        }
+    }
+
+    /// When the message that is on its way is too slow, and when its peer is asked whether it is there.
+    fn due(&mut self) -> Option<Due> {
+        let (bytes, pace) = self.reader.arriving()?;
+        let pace = pace.as_ref()?;
+        let moved = (bytes - pace.counted_from) as u64;
+        let too_slow_at = self.limits.message_rate_min.falls_short_at(pace.since, moved);
+        Some(Due { too_slow_at, asks_at: pace.asks_at })
+    }
+
+    /// Until now nothing of it could be taken, however fast it came.
+    fn await_anew(&mut self, cx: &mut Context<'_>) {
+        if let Some((bytes, Some(_))) = self.reader.arriving() {
+            self.await_rest(bytes, cx);
+        }
+    }
+
+    /// Sets the deadline for such a message. It stays as it is whatever comes: when it passes, that is seen.
+    fn look_again(&mut self, cx: &mut Context<'_>) {
+        if let Some(due) = self.due() {
+            let first = due.too_slow_at.into_iter().chain(due.asks_at).min();
+            cx.deadline(first.map_or(Deadline::Never, Deadline::At));
         }
     }
 
@@ -220,6 +266,32 @@ impl<S: Session> Socket<S> {
         }
     }
 
+    /// The peer is told why it is over.
+    fn fail(&mut self, failure: Failure, cx: &mut Context<'_>) {
+        if self.open.is_open() {
+            cx.out().write_with(|out| frame::write_close(out, Some(failure.code), failure.reason));
+        }
+        self.end(Ended::Failed(failure), cx);
+    }
+
+    /// A deadline has passed: a message is too slow, or the peer is to be asked whether it is there, or was and said nothing.
+    fn look(&mut self, heard: bool, cx: &mut Context<'_>) {
+        let now = cx.now.monotonic;
+        let is_past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        match self.open.due() {
+            Some(due) if is_past(due.too_slow_at) => self.fail(Failure::too_slow(), cx),
+            Some(due) if !is_past(due.asks_at) => self.open.look_again(cx),
+            _ if heard => {
+                cx.out().write_with(|out| frame::write(out, Opcode::Ping, b""));
+                self.open.listen(false, cx);
+            }
+            _ => {
+                self.end(Ended::Lost, cx);
+                cx.abort(); // Nobody is there to be told.
+            }
+        }
+    }
+
     fn receive_event(&mut self, event: Event, cx: &mut Context<'_>) {
         let is_open = self.open.is_open();
         match event {
@@ -238,22 +310,26 @@ impl<S: Session> Socket<S> {
 
 impl<S: Session> Protocol for Socket<S> {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let was_awaited = self.open.due().is_some();
         match self.open.reader.step(input, self.open.limits.message_bytes_max) {
             Ok(Step::More) => 0,
             Ok(Step::Partly(taken)) => {
                 self.open.hear();
+                if self.open.is_open() && !was_awaited {
+                    self.open.await_rest(0, cx);
+                }
                 taken
             }
             Ok(Step::Whole(taken, event)) => {
                 self.open.hear();
+                if self.open.is_open() && was_awaited && matches!(event, Event::Message(_)) {
+                    self.open.listen(true, cx);
+                }
                 self.receive_event(event, cx);
                 taken
             }
             Err(failure) => {
-                if self.open.is_open() {
-                    cx.out().write_with(|out| frame::write_close(out, Some(failure.code), failure.reason));
-                }
-                self.end(Ended::Failed(failure), cx);
+                self.fail(failure, cx);
                 input.len()
             }
         }
@@ -265,19 +341,15 @@ impl<S: Session> Protocol for Socket<S> {
                 self.open.listen(true, cx);
                 self.tell(cx, Session::opened);
             }
-            (Cue::DeadlinePassed, Phase::Open { heard: true }) => {
-                cx.out().write_with(|out| frame::write(out, Opcode::Ping, b""));
-                self.open.listen(false, cx);
-            }
-            (Cue::DeadlinePassed, Phase::Open { heard: false }) => {
-                self.end(Ended::Lost, cx);
-                cx.abort(); // Nobody is there to be told.
-            }
+            (Cue::DeadlinePassed, Phase::Open { heard }) => self.look(heard, cx),
             (Cue::DeadlinePassed, Phase::Paused) => {
                 cx.pause_input(false);
                 self.open.listen(true, cx);
             }
             (Cue::Room | Cue::Woken, Phase::Open { .. } | Phase::Paused) => {
+                if cue == Cue::Room {
+                    self.open.await_anew(cx);
+                }
                 self.open.drain(cx);
                 self.tell_if_closed();
             }

@@ -91,7 +91,9 @@ impl Wire {
         match driver.deadline {
             None => {}
             Some(Deadline::Never) => self.deadline = None,
-            Some(Deadline::Idle(time) | Deadline::After(time)) => self.deadline = Some(self.now.monotonic + time),
+            Some(Deadline::Idle(time) | Deadline::After(time)) => {
+                self.deadline = self.now.monotonic.checked_add(time); // Past what a clock tells is never.
+            }
             Some(Deadline::At(time)) => self.deadline = Some(time),
         }
     }

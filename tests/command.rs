@@ -577,6 +577,44 @@ fn curl_agrees() {
 }
 
 #[test]
+fn with_upload_clients_change_the_folder_and_nothing_else() {
+    let folder = folder();
+    let directory = folder.path().to_str().unwrap();
+    let limits = ["--overwrite", "always", "--upload-max", "1K", "--quota", "2K"];
+    for flags in [&["--upload"][..], &["--upload", "--follow-links"], &["--upload", "--sandbox", "off"]] {
+        let arguments = [&["-p", "0", directory], flags, &limits].concat();
+        let (process, line, address) = Process::serving(command(&arguments, folder.path()));
+        assert!(line.contains(", clients may change it"), "{line}");
+        let mut client = Client::new(address);
+        let large = "x".repeat(1000);
+        for (method, target, fields, body, want) in [
+            ("PUT", "/new", "", "new", 201),
+            ("PUT", "/new", "", "newer", 204),
+            ("MKCOL", "/d", "", "", 201),
+            ("MOVE", "/new", "Destination: /d/moved\r\n", "", 201),
+            ("GET", "/d/moved", "", "", 200),
+            ("PUT", "/1", "", &large, 201),
+            ("PUT", "/2", "", &large, 201),
+            ("PUT", "/3", "", &large, 507),
+            ("DELETE", "/1", "", "", 204),
+            ("DELETE", "/2", "", "", 204),
+            ("DELETE", "/d/moved", "", "", 204),
+            ("DELETE", "/d", "", "", 204),
+            ("PUT", "/4", "", &large.repeat(2), 413),
+        ] {
+            client.send(format!(
+                "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{fields}\r\n{body}",
+                body.len()
+            ));
+            assert_eq!(client.answer(false).status, want, "{flags:?}: {method} {target}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "what it was");
+        process.signal("TERM");
+        assert_eq!(process.end().0, Some(0));
+    }
+}
+
+#[test]
 fn a_foreign_page_neither_writes_nor_reads_under_its_own_name() {
     let write = "POST /echo HTTP/1.1\nContent-Length: 0\n";
     let own_origin = format!("{write}Host: localhost\nOrigin: http://localhost\n\n");

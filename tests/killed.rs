@@ -1,12 +1,16 @@
-//! A server that is killed while clients upload: what has a name is whole, and what has none is gone after the next start.
+//! A server that is killed, or whose disk fails, while clients upload: what has a name is whole, and what has none is gone, after a kill by the
+//! next start.
 
+mod client;
 mod process;
 
-use process::{Process, command};
+use client::Client;
+use process::{Process, TRIPOLL, command};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -53,7 +57,7 @@ fn upload(address: SocketAddr, round: u64, client: u64, sent: Arc<AtomicU64>) ->
             // New names, and one that all replace.
             let name = if file % 3 == 0 { "shared".into() } else { format!("{round}-{client}-{file}") };
             let body = content(round << 32 | client << 16 | file, 8 * ((file * 7919 + client * 104_729) % 40_000));
-            let head = format!("PUT /{name} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+            let head = format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
             let mut ok = socket.write_all(head.as_bytes()).is_ok();
             for piece in body.chunks(30_000) {
                 ok = ok && socket.write_all(piece).is_ok();
@@ -78,7 +82,7 @@ fn upload(address: SocketAddr, round: u64, client: u64, sent: Arc<AtomicU64>) ->
 /// Begins a file and stays in its midst until it is told.
 fn linger(address: SocketAddr, over: Arc<AtomicBool>) -> JoinHandle<()> {
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.write_all(b"PUT /half HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nhalf").unwrap();
+    socket.write_all(b"PUT /half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nhalf").unwrap();
     std::thread::spawn(move || {
         while !over.load(Ordering::SeqCst) {
             std::thread::park();
@@ -124,4 +128,68 @@ fn what_is_uploaded_is_whole_or_not_there_whenever_the_server_is_killed() {
     serve(folder.path());
     assert_eq!(leftovers(folder.path()), 0);
     let _ = writeln!(std::io::stderr(), "{kills} kills, {told} files told and whole, {left} halves swept away");
+}
+
+/// The server, one of whose calls always fails; `None` where this user may not trace it.
+fn failing(folder: &Path, call: &str, errno: &str) -> Option<(Process, SocketAddr)> {
+    let may_trace = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    if !may_trace.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    // -D: the server is our child, and strace ends with it.
+    let mut command = Command::new("strace");
+    let inject = format!("inject={call}:error={errno}");
+    command.args([
+        "-D",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        &inject,
+        TRIPOLL,
+        "-p",
+        "0",
+        "--upload",
+        "--overwrite",
+        "always",
+    ]);
+    command.arg(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (process, _, address) = Process::serving(command);
+    Some((process, address))
+}
+
+#[test]
+fn what_the_disk_does_not_take_is_said_and_leaves_nothing() {
+    for (call, errno, method, want) in [
+        ("fsync", "ENOSPC", "PUT", 507),
+        ("fsync", "EDQUOT", "PUT", 507),
+        ("fsync", "EIO", "PUT", 500),
+        ("renameat2", "EACCES", "PUT", 403),
+        ("renameat2", "EIO", "PUT", 500),
+        ("renameat2", "EXDEV", "MOVE", 409),
+        ("flock", "EAGAIN", "PUT", 503),
+        ("mkdirat", "ENOSPC", "MKCOL", 507),
+        ("mkdirat", "EROFS", "MKCOL", 403),
+        ("unlinkat", "EBUSY", "DELETE", 409),
+    ] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("there"), "old").unwrap();
+        let Some((_process, address)) = failing(folder.path(), call, errno) else {
+            let _ = writeln!(std::io::stderr(), "skipped: calls that fail: this user may not trace, or has no strace");
+            return;
+        };
+        let targets = if method == "MKCOL" || method == "MOVE" { &["there"][..] } else { &["there", "new"] };
+        for target in targets.iter().filter(|target| method != "DELETE" || **target == "there") {
+            let target = if method == "MKCOL" { "folder" } else { target };
+            let body = if method == "PUT" { "new" } else { "" };
+            let mut client = Client::new(address);
+            let length = body.len();
+            client.send(format!(
+                "{method} /{target} HTTP/1.1\r\nHost: localhost\r\nDestination: /moved\r\nContent-Length: {length}\r\n\r\n{body}"
+            ));
+            assert_eq!(client.answer(false).status, want, "{call} {errno}, {method} {target}");
+            assert_eq!(names(folder.path()), ["there"], "{call} {errno}, {method} {target}");
+            assert_eq!(fs::read(folder.path().join("there")).unwrap(), b"old", "{call} {errno}, {method} {target}");
+        }
+    }
 }

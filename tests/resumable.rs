@@ -2,11 +2,13 @@
 
 mod backends;
 mod client;
+mod orders;
 mod running;
 mod wire;
 
 use backends::on_every_backend;
 use client::{Answer, Client, read_answer};
+use orders::pattern;
 use running::Running;
 use std::fs;
 use std::net::SocketAddr;
@@ -85,14 +87,6 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.collect();
     names.sort();
     names
-}
-
-/// Bytes that are nowhere the same for long.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length.div_ceil(8))
-        .flat_map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .take(length)
-        .collect()
 }
 
 fn an_upload_that_is_broken_five_times_arrives_whole(strategy: Strategy) {

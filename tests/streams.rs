@@ -686,3 +686,49 @@ fn another_protocol_takes_the_connection_over(strategy: Strategy) {
     client.send("polly");
     assert_eq!(client.rest(true), b"polly");
 }
+
+/// Says something before the body comes.
+struct Interim(Option<StatusCode>);
+
+impl Sink for Interim {
+    fn interim(&self) -> Option<Response> {
+        let status = self.0.unwrap_or_else(|| std::panic::resume_unwind(Box::new("as asked")));
+        Some(Response::new(status).field("X", "y"))
+    }
+
+    fn piece(&mut self, _: &[u8], _: &dyn Fn() -> Waker) -> Take {
+        Take::More
+    }
+
+    fn finish(self: Box<Self>, _: &Request<'_>) -> http::Answer {
+        Response::text("end").into()
+    }
+}
+
+#[test]
+fn a_sink_is_heard_before_its_body_comes() {
+    let mut router = router();
+    let open = |request: &Request<'_>| -> Result<Box<dyn Sink>, Response> {
+        let number = request.param("status").parse().ok();
+        Ok(Box::new(Interim(number.map(|number| StatusCode::from_u16(number).unwrap()))))
+    };
+    router.add("PUT", "/{status}", Endpoint::Opener(Arc::new(open))).unwrap();
+    let listener = Listener::new(Arc::new(router), http::Limits::default());
+    let told = "HTTP/1.1 104 \r\nX: y\r\n\r\n";
+    for (status, version, expects, want) in [
+        ("104", "1.1", "", told.to_string()),
+        ("104", "1.1", "Expect: 100-continue\r\n", format!("{told}HTTP/1.1 100 Continue\r\n\r\n")),
+        ("104", "1.0", "", String::new()),
+        ("101", "1.1", "", "HTTP/1.1 500 ".into()),
+        ("200", "1.1", "", "HTTP/1.1 500 ".into()),
+        ("panic", "1.1", "", "HTTP/1.1 500 ".into()),
+    ] {
+        let mut link = Wire::new(&listener, UNIX_EPOCH);
+        link.feed(format!("PUT /{status} HTTP/{version}\r\nHost: h\r\nContent-Length: 1\r\n{expects}\r\n").as_bytes());
+        let is_refused = want.contains("500");
+        let sent = String::from_utf8(link.sent.clone()).unwrap();
+        assert!(if is_refused { sent.starts_with(&want) } else { sent == want }, "{status} {version}: {sent:?}");
+        link.feed(b"x");
+        assert_eq!(link.sent.ends_with(b"end"), !is_refused, "{status} {version}");
+    }
+}

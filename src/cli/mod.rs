@@ -29,7 +29,6 @@ use tripoll::guard::{Scope, Users};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
-use tripoll::sys::User;
 use tripoll::{HttpServer, http, reactor};
 
 /// What is served where no DIR is given.
@@ -92,7 +91,7 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
         let text = "tripoll: passwords cross the network as they are: anybody on the way can read them; try a proxy that secures it";
         let _ = writeln!(std::io::stderr(), "{text}"); // A closed stderr leaves nobody to tell.
     }
-    say_where(&server, &directory, options.user.as_ref(), &confinement, options.upload);
+    say_where(&server, &directory, &options, &confinement);
     let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
     if trace.is_some() || shown.is_some() {
         server.reactor().on_turn(move |turn| {
@@ -185,17 +184,17 @@ fn bind(
 }
 
 /// The start line: from here on connections are accepted.
-fn say_where(server: &BoundServer, directory: &Path, user: Option<&User>, confinement: &str, is_changed: bool) {
+fn say_where(server: &BoundServer, directory: &Path, options: &Options, confinement: &str) {
     let mut facts = server.strategy().to_string();
     match server.resolver() {
         Some(Resolver::Openat2) | None => {}
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
         Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
     }
-    if is_changed {
+    if options.upload {
         facts.push_str(", clients may change it");
     }
-    if let Some(user) = user {
+    if let Some(user) = &options.user {
         facts.push_str(&format!(", as {}", user.name().to_string_lossy()));
     }
     facts.push_str(&format!(", {confinement}"));

@@ -24,9 +24,9 @@ Examples:
                                       the limit that a fixed fd_set has: past it clients get 503
 
   tripoll --spa --hidden app          an app that routes by itself
+  tripoll --upload ~/in               let clients put, move and delete files: curl -T file http://127.0.0.1:8000/
   htpasswd -Bc users ann; tripoll --auth-file users --auth-all site
                                       ann alone, after a question for her password
-  tripoll --upload ~/in               let clients put, move and delete files: curl -T file http://127.0.0.1:8000/
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
@@ -140,7 +140,7 @@ pub struct Options {
     /// Memory for files that were asked for lately
     ///
     /// 0 keeps none. Each is compared with the file system once a turn of the loop, so what is sent is never older than that.
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
+    #[arg(long, hide_short_help = true, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
     #[arg(env = "TRIPOLL_CACHE_MAX", hide_env = true)]
     pub cache_max: u64,
 
@@ -157,7 +157,7 @@ pub struct Options {
     /// Cache-Control of files
     ///
     /// no-cache lets browsers keep them and ask each time whether they changed, which is answered 304.
-    #[arg(long, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
+    #[arg(long, hide_short_help = true, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
     #[arg(env = "TRIPOLL_CACHE_CONTROL", hide_env = true)]
     pub cache_control: String,
 
@@ -168,7 +168,7 @@ pub struct Options {
 
     /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE, and a form in listings
     ///
-    /// Whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
+    /// Without --auth whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
     /// nothing. Without it these methods are 405.
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_UPLOAD", hide_env = true)]
     pub upload: bool,

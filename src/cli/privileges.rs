@@ -15,10 +15,11 @@ pub fn sandbox(options: &Options, directory: &Path) -> Result<Option<Sandbox>, S
         Links::Beneath => directory,
         Links::Anywhere => Path::new("/"),
     };
-    let wanted = (options.sandbox != Demand::Off).then(|| {
-        let sandbox = Sandbox::new().read(readable)?;
-        if options.upload { sandbox.write(directory) } else { Ok(sandbox) }
-    });
+    let allowed = || match options.upload {
+        true => Sandbox::new().read(readable)?.write(directory),
+        false => Sandbox::new().read(readable),
+    };
+    let wanted = (options.sandbox != Demand::Off).then(allowed);
     wanted.transpose().map_err(|error| format!("cannot be sandboxed: {error}; try --sandbox off"))
 }
 

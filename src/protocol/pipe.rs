@@ -219,11 +219,6 @@ impl Receiver {
             }
         }
     }
-
-    /// Whether [`take`](Self::take) says [`Taken::Cut`], for who takes nothing now: a reader is cut off while it has no room.
-    pub fn is_cut(&self) -> bool {
-        self.0.state().end == End::Cut
-    }
 }
 
 impl Drop for Receiver {

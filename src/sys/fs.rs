@@ -1,4 +1,4 @@
-//! Files beneath a directory: opening them by openat2(2) and openat(2), looking at them by fstatat(2), and changing what is there.
+//! Files beneath a directory: opening them by openat2(2) and openat(2), looking at them by name, and changing what is there.
 
 use super::{cvt, cvt_len};
 use std::cell::Cell;
@@ -290,6 +290,7 @@ pub fn open_component(directory: BorrowedFd<'_>, name: &CStr, how: OpenHow) -> i
 
 /// openat(2) of a `name` in `directory` that nothing has yet (EEXIST), to write, with the permissions that the umask leaves.
 pub fn create_file(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
+    count_open();
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     let mode: libc::mode_t = 0o666;
     // SAFETY: `name` is NUL-terminated and outlives the call; the new descriptor is ours alone.

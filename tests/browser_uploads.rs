@@ -6,7 +6,7 @@ mod process;
 
 use backends::on_every_backend;
 use chromium::{Browser, Page};
-use process::{PATIENCE, Process, command};
+use process::{PATIENCE, Process, command, flags_of};
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use tempfile::TempDir;
-use tripoll::Trigger;
 use tripoll::poller::Strategy;
 
 on_every_backend! {
@@ -101,12 +100,7 @@ fn assert_no_exception(page: &mut Page) {
 
 fn files_and_folders_are_dropped(strategy: Strategy) {
     let Some(mut browser) = Browser::new() else { return };
-    let (backend, trigger) = match strategy {
-        Strategy::Select { .. } => ("select", "level"),
-        Strategy::Poll => ("poll", "level"),
-        Strategy::Epoll { trigger: Trigger::Level } => ("epoll", "level"),
-        Strategy::Epoll { trigger: Trigger::Edge } => ("epoll", "edge"),
-    };
+    let (backend, trigger) = flags_of(strategy);
     let large = pattern(3_000_000);
     let mine =
         own(&[("large.bin", &large), ("empty", b""), ("photos/a.txt", b"a"), ("photos/2024/100% ü?#.txt", b"b")]);
@@ -155,6 +149,22 @@ fn a_button_is_for_who_cant_drag() {
     wait_for_names(&mut page, &["set/", "a.txt", "b.txt"]);
     assert_eq!(fs::read(served.path().join("set/deep/c.txt")).unwrap(), b"c");
     assert_eq!(page.console(), [""; 0]);
+}
+
+#[test]
+fn without_script_a_form_brings_files() {
+    let Some(mut browser) = Browser::new() else { return };
+    let mine = own(&[("a.txt", b"a"), ("b.txt", b"b")]);
+    let served = TempDir::new().unwrap();
+    let (_server, address) = serve(&[], served.path());
+    let mut page = browser.open("about:blank");
+    page.forbid_script();
+    page.visit(&format!("http://{address}/"));
+    assert_eq!(page.evaluate("document.querySelector('#changes').checkVisibility()"), false);
+    page.choose_files(&paths(&mine, &["a.txt", "b.txt"]), |page| page.click("form input"));
+    page.click("form button");
+    wait_for_names(&mut page, &["a.txt", "b.txt"]);
+    assert_eq!(fs::read(served.path().join("b.txt")).unwrap(), b"b");
 }
 
 #[test]

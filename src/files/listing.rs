@@ -18,7 +18,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const PAGE: &str = include_str!("listing.html");
 
-/// What a page has besides where clients may change its folder, each at its place. Nothing there works without script.
+/// What a page has besides where clients may change its folder, each at its place. Without script a form is left.
 const CHANGES: [(&str, &str); 3] = [
     ("{changes.css}", include_str!("changes.css")),
     ("{changes.html}", include_str!("changes.html")),

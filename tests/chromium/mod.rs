@@ -182,6 +182,12 @@ impl Page {
         self.session.call("Emulation.setEmulatedMedia", features);
     }
 
+    /// From the next document on.
+    #[track_caller]
+    pub fn forbid_script(&mut self) {
+        self.session.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    }
+
     /// As on a screen of this size, with fingers.
     #[track_caller]
     pub fn resize(&mut self, width: u32, height: u32) {

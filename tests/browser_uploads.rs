@@ -158,10 +158,11 @@ fn without_script_a_form_brings_files() {
     let served = TempDir::new().unwrap();
     let (_server, address) = serve(&[], served.path());
     let mut page = browser.open("about:blank");
-    page.forbid_script();
+    page.allow_script(false);
     page.visit(&format!("http://{address}/"));
     assert_eq!(page.evaluate("document.querySelector('#changes').checkVisibility()"), false);
     page.choose_files(&paths(&mine, &["a.txt", "b.txt"]), |page| page.click("form input"));
+    page.allow_script(true);
     page.click("form button");
     wait_for_names(&mut page, &["a.txt", "b.txt"]);
     assert_eq!(fs::read(served.path().join("b.txt")).unwrap(), b"b");

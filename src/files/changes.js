@@ -71,7 +71,7 @@
     row.append(make("td", { className: "act" }, ...name === undefined ? [] : [change]));
   });
   const reload = async () => {
-    const answer = await request("GET", location.pathname, { Accept: "text/html" });
+    const answer = await request("GET", here, { Accept: "text/html" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!page.getElementById("changes")) return say("This folder has an index page now, which is shown in place of this list");
     const active = document.activeElement, at = rows.findIndex(row => row.contains(active)), name = rows[at]?.dataset.name;
@@ -179,7 +179,10 @@
   const waiting = [];
   const enter = () => free > 0 ? free-- : new Promise(go => waiting.push(go));
   const leave = () => waiting.length ? waiting.shift()() : free++;
-  const say = text => { said.textContent = running ? `${text} · ${running} to go` : text };
+  const say = text => {
+    const news = running ? `${text} · ${running} to go` : text;
+    if (said.textContent !== news) said.textContent = news; // What was said is not said again.
+  };
 
   // Tries until the server answers, or nobody wants it any more.
   const persist = async (job, attempt) => {
@@ -240,7 +243,7 @@
             throw failure("The server has lost what it had of it", { lost: true });
           }
           // Another offset than it thought, or an end that failed: the next look tells.
-          if (upload && error.status === 409) throw failure(error.message, { lost: true });
+          if (upload && error.status === 409) throw failure("The connection broke off", { lost: true });
           await file.slice(0, 1).arrayBuffer().catch(() => { throw failure("It can't be read here any more") });
           throw error;
         }
@@ -261,7 +264,8 @@
         return true;
       } catch (error) {
         if (error.status !== 412) throw error;
-        const choice = count > 1 ? "both" : job.choice || await job.ask(path);
+        // What changed once more is asked about once more.
+        const choice = count > 1 ? "both" : !headers["If-Match"] && job.choice || await job.ask(path);
         if (choice === "skip") return false;
         if (choice === "both") name = `${stem} (${++count})${ending || ""}`;
         const found = choice === "replace" && await persist(job, () => tag(address(path), job.signal));

@@ -182,10 +182,10 @@ impl Page {
         self.session.call("Emulation.setEmulatedMedia", features);
     }
 
-    /// From the next document on.
+    /// Whether documents may run script from the next one on. Without it nothing can be waited for.
     #[track_caller]
-    pub fn forbid_script(&mut self) {
-        self.session.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    pub fn allow_script(&mut self, is_allowed: bool) {
+        self.session.call("Emulation.setScriptExecutionDisabled", json!({ "value": !is_allowed }));
     }
 
     /// As on a screen of this size, with fingers.

@@ -10,7 +10,7 @@ mod streams;
 
 use backends::on_every_backend;
 use chromium::{Browser, Page};
-use process::{PATIENCE, Process, command};
+use process::{PATIENCE, Process, command, flags_of};
 use running::Running;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
-use tripoll::Trigger;
 use tripoll::poller::Strategy;
 use tripoll::reactor::Shutdown;
 
@@ -43,15 +42,6 @@ fn serve(arguments: &[&str], cwd: &Path) -> (Process, SocketAddr) {
 #[track_caller]
 fn assert_clean(page: &mut Page) {
     assert_eq!(page.console(), [""; 0], "the console is not clean");
-}
-
-fn flags_of(strategy: Strategy) -> (&'static str, &'static str) {
-    match strategy {
-        Strategy::Select { .. } => ("select", "level"),
-        Strategy::Poll => ("poll", "level"),
-        Strategy::Epoll { trigger: Trigger::Level } => ("epoll", "level"),
-        Strategy::Epoll { trigger: Trigger::Edge } => ("epoll", "edge"),
-    }
 }
 
 fn the_page_shows_the_server_at_work(strategy: Strategy) {

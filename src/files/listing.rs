@@ -2,6 +2,7 @@
 //!
 //! Invariant: a name reaches a page escaped and a link percent-encoded, whatever bytes it has; what would not be served is not listed.
 
+use super::Uploads;
 use super::path::{DotNames, Resolved, encode_segment, is_left_out};
 use super::root::Root;
 use crate::http::{Response, seconds};
@@ -17,9 +18,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const PAGE: &str = include_str!("listing.html");
 
-/// For browsers without script.
-const UPLOAD: &str = "<form method=\"post\" enctype=\"multipart/form-data\">\n\
-    <label>Put files here <input type=\"file\" name=\"file\" multiple required></label>\n<button>Upload</button>\n</form>\n";
+/// What a page has besides where clients may change its folder, each at its place. Without script a form is left.
+const CHANGES: [(&str, &str); 3] = [
+    ("{changes.css}", include_str!("changes.css")),
+    ("{changes.html}", include_str!("changes.html")),
+    ("{changes.js}", include_str!("changes.js")),
+];
 
 /// Something in a folder.
 struct Item {
@@ -37,8 +41,7 @@ pub(super) enum Form {
     Json,
 }
 
-/// Lists the folder that `directory` is open on and `at` names: folders first, then by name; on a page with a form for files, where it is open
-/// to them.
+/// Lists the folder that `directory` is open on and `at` names: folders first, then by name. Where clients may change it the page lets them.
 ///
 /// # Errors
 /// What reading the folder says.
@@ -47,8 +50,8 @@ pub(super) fn list(
     at: &Resolved,
     directory: &File,
     dot_names: DotNames,
+    uploads: Option<&Uploads>,
     form: Form,
-    is_open: bool,
 ) -> io::Result<Response> {
     let entries = sys::read_directory(directory.as_fd())?;
     let mut items: Vec<Item> = entries
@@ -58,7 +61,7 @@ pub(super) fn list(
         .collect();
     items.sort_unstable_by(|a, b| b.is_folder.cmp(&a.is_folder).then_with(|| a.name.cmp(&b.name)));
     Ok(match form {
-        Form::Page => Response::html(page(at, &items, is_open)),
+        Form::Page => Response::html(page(at, &items, uploads)),
         Form::Json => {
             let list: Vec<Value> = items.iter().map(Item::to_json).collect();
             Response::bytes("application/json", Value::from(list).to_string())
@@ -102,7 +105,7 @@ impl Item {
     }
 }
 
-fn page(at: &Resolved, items: &[Item], is_open: bool) -> String {
+fn page(at: &Resolved, items: &[Item], uploads: Option<&Uploads>) -> String {
     let mut rows = String::with_capacity(items.len() * 200);
     let segments: Vec<&[u8]> =
         at.path.as_bytes().split(|byte| *byte == b'/').filter(|segment| *segment != b".").collect();
@@ -129,11 +132,18 @@ fn page(at: &Resolved, items: &[Item], is_open: bool) -> String {
     let summary = format!("{}, {}, {}", plural(folders, "folder"), plural(files, "file"), human_size(bytes));
     let title = escape(&format!("/{}", String::from_utf8_lossy(&segments.join(&b'/'))));
     // The rows last: what stands in names is not looked through for places to fill.
-    PAGE.replacen("{title}", &title, 1)
+    frame(uploads)
+        .replacen("{title}", &title, 1)
         .replacen("{breadcrumb}", &breadcrumb(&segments), 1)
         .replacen("{summary}", &summary, 1)
-        .replacen("{upload}", if is_open { UPLOAD } else { "" }, 1)
         .replacen("{rows}", &rows, 1)
+}
+
+/// The page without what it says of the folder.
+fn frame(uploads: Option<&Uploads>) -> String {
+    let overwrite = uploads.map_or("", |uploads| uploads.overwrite.name());
+    let with = |page: String, (place, change)| page.replacen(place, if uploads.is_some() { change } else { "" }, 1);
+    CHANGES.into_iter().fold(PAGE.to_string(), with).replacen("{overwrite}", overwrite, 1)
 }
 
 /// A link to each folder above, by as many steps up.
@@ -212,6 +222,17 @@ mod tests {
     #[test]
     fn names_are_text_and_nothing_else() {
         assert_eq!(escape("<a href='x'>&\"{rows}"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&#123;rows}");
+    }
+
+    #[test]
+    fn where_nothing_may_be_changed_the_page_has_nothing_of_it() {
+        let without = frame(None);
+        let marks = ["changes", "upload", "dialog", "XMLHttpRequest", "fetch", "type=\"file\"", "drop"];
+        assert!(!marks.iter().any(|mark| without.contains(mark)), "{without}");
+        let with = frame(Some(&Uploads::default()));
+        assert!(with.contains("data-overwrite=\"if-match\"") && marks.iter().all(|mark| with.contains(mark)), "{with}");
+        let more: usize = CHANGES.iter().map(|(_, change)| change.len()).sum();
+        assert_eq!(with.len(), without.len() + more - "{overwrite}".len() + "if-match".len());
     }
 
     #[test]

@@ -114,6 +114,17 @@ pub enum Overwrite {
     Always,
 }
 
+impl Overwrite {
+    /// As in flags.
+    fn name(self) -> &'static str {
+        match self {
+            Overwrite::Never => "never",
+            Overwrite::IfMatch => "if-match",
+            Overwrite::Always => "always",
+        }
+    }
+}
+
 /// Spelled as in flags.
 impl FromStr for Overwrite {
     type Err = String;
@@ -301,8 +312,8 @@ impl Files {
         }
         let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
-        let is_open = self.writer.is_some();
-        let listing = listing::list(&self.root, at, directory, self.options.dot_names, form, is_open);
+        let Options { dot_names, uploads, .. } = &self.options;
+        let listing = listing::list(&self.root, at, directory, *dot_names, uploads.as_ref(), form);
         let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
         // What is listed has no time of its own, and may change without its folder's: the tag is of what the listing says.
         Ok(self.with_cache_control(response).with_tag_of_content())

@@ -14,6 +14,7 @@ use crate::process::{PATIENCE, Process};
 use serde_json::{Value, json};
 use std::io::{Write, stderr};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -181,6 +182,12 @@ impl Page {
         self.session.call("Emulation.setEmulatedMedia", features);
     }
 
+    /// Whether documents may run script from the next one on. Without it nothing can be waited for.
+    #[track_caller]
+    pub fn allow_script(&mut self, is_allowed: bool) {
+        self.session.call("Emulation.setScriptExecutionDisabled", json!({ "value": !is_allowed }));
+    }
+
     /// As on a screen of this size, with fingers.
     #[track_caller]
     pub fn resize(&mut self, width: u32, height: u32) {
@@ -234,6 +241,28 @@ impl Page {
         self.type_text(text);
     }
 
+    /// Files and folders, dragged over the page and let go in its middle.
+    #[track_caller]
+    pub fn drop_files(&mut self, paths: &[PathBuf]) {
+        let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            self.session.call("Input.dispatchDragEvent", json!({ "type": kind, "x": 150, "y": 300, "data": data }));
+        }
+    }
+
+    /// What `act` has the page ask for, by the window that browsers have for it.
+    #[track_caller]
+    pub fn choose_files(&mut self, paths: &[PathBuf], act: impl FnOnce(&mut Page)) {
+        self.session.call("Page.setInterceptFileChooserDialog", json!({ "enabled": true }));
+        self.session.chooser = None;
+        act(self);
+        while self.session.chooser.is_none() {
+            self.session.receive();
+        }
+        let asks = self.session.chooser.take();
+        self.session.call("DOM.setFileInputFiles", json!({ "files": paths, "backendNodeId": asks }));
+    }
+
     /// What stands on the console so far: messages, exceptions, loads that failed.
     pub fn console(&mut self) -> &[String] {
         // What came before the answer to this has been read with it.
@@ -249,6 +278,8 @@ struct Session {
     /// How often a document was loaded whole.
     loads: u64,
     troubles: Vec<String>,
+    /// The element that asked for files last.
+    chooser: Option<Value>,
 }
 
 impl Session {
@@ -257,7 +288,7 @@ impl Session {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let (socket, _) = tungstenite::client(url, stream).unwrap_or_else(|error| panic!("{url}: {error}"));
-        Session { socket, calls: 0, loads: 0, troubles: Vec::new() }
+        Session { socket, calls: 0, loads: 0, troubles: Vec::new(), chooser: None }
     }
 
     #[track_caller]
@@ -289,6 +320,7 @@ impl Session {
         let parameters = &message["params"];
         match message["method"].as_str() {
             Some("Page.loadEventFired") => self.loads += 1,
+            Some("Page.fileChooserOpened") => self.chooser = Some(parameters["backendNodeId"].clone()),
             Some("Runtime.consoleAPICalled") => self.troubles.push(format!("console: {}", parameters["args"])),
             Some("Runtime.exceptionThrown") => {
                 self.troubles.push(format!("exception: {}", parameters["exceptionDetails"]))

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
+use tripoll::Trigger;
+use tripoll::poller::Strategy;
 
 pub const TRIPOLL: &str = env!("CARGO_BIN_EXE_tripoll");
 
@@ -17,6 +19,16 @@ pub fn command(arguments: &[&str], cwd: &Path) -> Command {
     let mut command = Command::new(TRIPOLL);
     command.args(arguments).current_dir(cwd).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// How the command is told to use a strategy: `--backend`, `--trigger`.
+pub fn flags_of(strategy: Strategy) -> (&'static str, &'static str) {
+    match strategy {
+        Strategy::Select { .. } => ("select", "level"),
+        Strategy::Poll => ("poll", "level"),
+        Strategy::Epoll { trigger: Trigger::Level } => ("epoll", "level"),
+        Strategy::Epoll { trigger: Trigger::Edge } => ("epoll", "edge"),
+    }
 }
 
 /// A child that does not outlive its test, however that ends.

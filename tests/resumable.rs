@@ -2,11 +2,13 @@
 
 mod backends;
 mod client;
+mod orders;
 mod running;
 mod wire;
 
 use backends::on_every_backend;
 use client::{Answer, Client, read_answer};
+use orders::pattern;
 use running::Running;
 use std::fs;
 use std::net::SocketAddr;
@@ -87,14 +89,6 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Bytes that are nowhere the same for long.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length.div_ceil(8))
-        .flat_map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .take(length)
-        .collect()
-}
-
 fn an_upload_that_is_broken_five_times_arrives_whole(strategy: Strategy) {
     let server = running(strategy, Uploads::default());
     let bytes = pattern(3_000_000);
@@ -103,7 +97,7 @@ fn an_upload_that_is_broken_five_times_arrives_whole(strategy: Strategy) {
     client.send(format!(
         "PUT /a.bin HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nUpload-Complete: ?1\r\n{DRAFT}\r\n"
     ));
-    let interim = client.until("\r\n\r\n");
+    let interim = String::from_utf8(client.until(b"\r\n\r\n")).unwrap();
     assert!(interim.starts_with("HTTP/1.1 104 \r\n"), "{interim:?}");
     assert!(interim.contains("Upload-Draft-Interop-Version: 8\r\n") && interim.contains("Upload-Limit: max-age="));
     let (_, location) = interim.split_once("Location: ").unwrap();
@@ -156,7 +150,7 @@ fn a_newer_request_ends_the_transfer(strategy: Strategy) {
     let begin_part = |offset: usize| {
         let mut client = Client::new(server.address);
         client.send(part(offset));
-        assert_eq!(client.until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(client.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
         client
     };
     let mut old = begin_part(0);

@@ -33,6 +33,8 @@ on_every_backend! {
     of_many_who_replace_the_same_file_one_does,
     what_is_too_large_is_refused_and_leaves_nothing,
     a_full_disk_leaves_nothing,
+    a_form_brings_files,
+    twenty_clients_list_download_and_upload_at_once,
 }
 
 fn with_uploads(overwrite: Overwrite) -> Options {
@@ -540,4 +542,108 @@ fn a_full_disk_leaves_nothing(strategy: Strategy) {
             assert_eq!(ask(server.address, "DELETE", target, "", b"").status, 204, "what is full can be emptied");
         }
     }
+}
+
+/// A form's body, of files with these names and contents.
+fn form(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let part = |(name, content): &(&str, &[u8])| {
+        let head = format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), content, b"\r\n"].concat()
+    };
+    files.iter().flat_map(part).chain(*b"--b--\r\n").collect()
+}
+
+const FORM: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
+
+fn a_form_brings_files(strategy: Strategy) {
+    let server = running(strategy, Overwrite::IfMatch);
+    let (address, folder) = (server.address, server.folder.path());
+    fs::create_dir(folder.join("d")).unwrap();
+    let page = |target| String::from_utf8(ask(address, "GET", target, "", b"").body).unwrap();
+    assert!(page("/").contains("enctype=\"multipart/form-data\"") && page("/d/").contains("type=\"file\""));
+    let large: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+    let answer =
+        ask(address, "POST", "/d/", FORM, &form(&[("a b.txt", b"one"), ("large", &large), ("", b""), ("ä", b"")]));
+    assert_eq!((answer.status, answer.field("Location")), (303, Some("/d/")));
+    assert_eq!(fs::read(folder.join("d/a b.txt")).unwrap(), b"one");
+    assert!(fs::read(folder.join("d/large")).unwrap() == large);
+    assert_eq!(names(&folder.join("d")), ["a b.txt", "large", "ä"]);
+    let answer = ask(address, "POST", "/", FORM, &form(&[("some/folder/b.txt", b"two")]));
+    assert_eq!((answer.status, answer.field("Location")), (303, Some("/")));
+    assert_eq!(fs::read(folder.join("b.txt")).unwrap(), b"two");
+    let there = names(folder);
+    let many: Vec<(String, &[u8])> = (0..33).map(|n| (n.to_string(), &b"x"[..])).collect();
+    let many: Vec<(&str, &[u8])> = many.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+    let whole = form(&[("new", b"x")]);
+    for (target, fields, body, want) in [
+        ("/", FORM, form(&[("new", b"x"), ("file.txt", b"y")]), 409),
+        ("/", FORM, form(&[("new", b"x"), ("d", b"y")]), 409),
+        ("/", FORM, form(&[("new", b"x"), ("new", b"y")]), 409),
+        ("/", FORM, form(&[("new", b"x"), (".hidden", b"y")]), 403),
+        ("/", FORM, form(&[("new", b"x"), (".tripoll-1", b"y")]), 403),
+        ("/", FORM, form(&[("new", b"x"), ("..", b"y")]), 403),
+        ("/", FORM, form(&many), 400),
+        ("/", FORM, whole[..whole.len() - 4].to_vec(), 400),
+        ("/", "", whole.clone(), 415),
+        ("/", "Content-Type: text/plain\r\n", whole.clone(), 415),
+        ("/", FORM, Vec::new(), 415),
+        ("/none/", FORM, whole.clone(), 404),
+        ("/file.txt/", FORM, whole.clone(), 404),
+        ("/d", FORM, whole.clone(), 405),
+    ] {
+        assert_eq!(ask(address, "POST", target, fields, &body).status, want, "{target} {}", body.escape_ascii());
+        assert_eq!(names(folder), there, "{target} {}", body.escape_ascii());
+    }
+    let mut client = Client::new(address);
+    client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{FORM}Content-Length: {}\r\n\r\n", whole.len() + 1));
+    client.send(&whole);
+    assert!(client.rest(true).starts_with(b"HTTP/1.1 400 "));
+    assert_eq!(names(folder), there, "cut short");
+    assert_eq!(
+        ask(address, "OPTIONS", "/", "", b"").field("Allow"),
+        Some("DELETE, GET, HEAD, MKCOL, MOVE, OPTIONS, POST")
+    );
+    drop(server);
+    let server = running(strategy, Overwrite::Always);
+    assert_eq!(ask(server.address, "POST", "/", FORM, &form(&[("file.txt", b"new")])).status, 303);
+    assert_eq!(fs::read(server.folder.path().join("file.txt")).unwrap(), b"new");
+    let closed = Running::new(strategy, |server| server);
+    let page = String::from_utf8(ask(closed.address, "GET", "/", "", b"").body).unwrap();
+    assert!(!page.contains("multipart/form-data") && !page.contains("{upload}"));
+}
+
+/// Bytes that only this file has.
+fn bytes_of(client: usize, round: usize) -> Vec<u8> {
+    let seed = (client * 1000 + round) as u64;
+    (0..12_000 + seed % 1000).flat_map(|n| (seed << 32 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+}
+
+fn twenty_clients_list_download_and_upload_at_once(strategy: Strategy) {
+    let server = running(strategy, Overwrite::Always);
+    let address = server.address;
+    std::thread::scope(|scope| {
+        for client in 0..20 {
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let name = format!("/client-{client}.bin");
+                    let bytes = bytes_of(client, round);
+                    let put = ask(address, "PUT", &name, "", &bytes);
+                    assert_eq!(put.status, if round == 0 { 201 } else { 204 }, "{name}");
+                    let listing = String::from_utf8(ask(address, "GET", "/?json", "", b"").body).unwrap();
+                    assert!(listing.contains(&format!("\"client-{client}.bin\"")), "{listing}");
+                    assert!(!listing.contains(".tripoll-"), "{listing}");
+                    assert!(ask(address, "GET", &name, "", b"").body == bytes, "{name} as it was put");
+                    // Another's is the one or the other of its states.
+                    let other = (client + 7) % 20;
+                    let got = ask(address, "GET", &format!("/client-{other}.bin"), "", b"");
+                    let is_whole = got.status == 404 || (0..3).any(|round| got.body == bytes_of(other, round));
+                    assert!(is_whole, "client-{other}.bin: {} with {} bytes", got.status, got.body.len());
+                }
+            });
+        }
+    });
+    for client in 0..20 {
+        assert!(fs::read(server.folder.path().join(format!("client-{client}.bin"))).unwrap() == bytes_of(client, 2));
+    }
+    assert_eq!(names(server.folder.path()).len(), 21);
 }

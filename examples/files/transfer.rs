@@ -23,11 +23,11 @@ use ureq::http::Response;
 /// From here on an upload is one that can be gone on with: it costs two requests more.
 const RESUMABLE_BYTES_MIN: u64 = 256 * 1024;
 
-/// Tries in a row that move nothing.
-const TRIES_MAX: u32 = 6;
+/// Tries in a row that move nothing: half a minute, with the pauses.
+const TRIES_MAX: u32 = 7;
 
 /// Before the second of them; it doubles.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// What a transfer needs to know.
 pub struct Transfer<'a> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tripoll::files::Overwrite;
 use tripoll::http::check_field;
 use tripoll::poller::Updates;
+use tripoll::sys::{self, User};
 use tripoll::{Backend, Trigger};
 
 const EXAMPLES: &str = "\
@@ -27,7 +28,8 @@ Examples:
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
-Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters and POST /echo.
+Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters, /events,
+/turns and POST /echo.
 
 Names that begin with a dot are not served unless --hidden says so (.well-known always is), and nothing from
 outside DIR is unless --follow-links lets links lead there. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
@@ -109,7 +111,7 @@ pub struct Options {
     /// Memory for files that were asked for lately
     ///
     /// 0 keeps none. Each is compared with the file system once a turn of the loop, so what is sent is never older than that.
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
+    #[arg(long, hide_short_help = true, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
     #[arg(env = "TRIPOLL_CACHE_MAX", hide_env = true)]
     pub cache_max: u64,
 
@@ -135,7 +137,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
 
-    /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE
+    /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE, and a form in listings
     ///
     /// Whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
     /// nothing. Without it these methods are 405.
@@ -162,7 +164,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_QUOTA", hide_env = true)]
     pub quota: Option<u64>,
 
-    /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
+    /// Answer /time, /hello/NAME, /echo, /counters, /events and /turns too, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,
 
@@ -183,6 +185,22 @@ pub struct Options {
     /// Open the browser as soon as it listens
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
     pub open: bool,
+
+    /// Give up what no server needs: auto, on, off
+    ///
+    /// Once it listens, nothing outside DIR can be opened, nothing written, no program run, no TCP connection made (Landlock), and calls that
+    /// change the machine are refused (seccomp). auto takes what the kernel has, which the start line tells; on fails where that is not
+    /// all. With --follow-links anything can be read.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "What it may do", env = "TRIPOLL_SANDBOX", hide_env = true)]
+    pub sandbox: Demand,
+
+    /// Become this user once it listens: for whoever has to start it as root
+    ///
+    /// With the user's groups, before anything is served. `root` stays root without being told that it need not.
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = user, help_heading = "What it may do")]
+    #[arg(env = "TRIPOLL_USER", hide_env = true)]
+    pub user: Option<User>,
 
     /// A request's head, in bytes: 431 past it
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]
@@ -244,6 +262,10 @@ pub struct Options {
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
 
+    /// For --open: open the browser at this URL instead of serving.
+    #[arg(long, hide = true)]
+    pub browse: Option<String>,
+
     /// For the lab: tell figures on standard input, a socket.
     #[cfg(feature = "lab")]
     #[arg(long, hide = true)]
@@ -272,6 +294,23 @@ pub enum Log {
     Common,
     Combined,
     Json,
+}
+
+/// Whether it is to be sandboxed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Demand {
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// A user that there is.
+fn user(name: &str) -> Result<User, String> {
+    match sys::user_named(name) {
+        Ok(found) => found.ok_or("there is no such user".into()),
+        Err(error) => Err(format!("cannot look users up: {error}")),
+    }
 }
 
 /// A duration that is not nothing.

@@ -17,6 +17,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const PAGE: &str = include_str!("listing.html");
 
+/// For browsers without script.
+const UPLOAD: &str = "<form method=\"post\" enctype=\"multipart/form-data\">\n\
+    <label>Put files here <input type=\"file\" name=\"file\" multiple required></label>\n<button>Upload</button>\n</form>\n";
+
 /// Something in a folder.
 struct Item {
     name: Vec<u8>,
@@ -33,7 +37,8 @@ pub(super) enum Form {
     Json,
 }
 
-/// Lists the folder that `directory` is open on and `at` names: folders first, then by name.
+/// Lists the folder that `directory` is open on and `at` names: folders first, then by name; on a page with a form for files, where it is open
+/// to them.
 ///
 /// # Errors
 /// What reading the folder says.
@@ -43,6 +48,7 @@ pub(super) fn list(
     directory: &File,
     dot_names: DotNames,
     form: Form,
+    is_open: bool,
 ) -> io::Result<Response> {
     let entries = sys::read_directory(directory.as_fd())?;
     let mut items: Vec<Item> = entries
@@ -52,7 +58,7 @@ pub(super) fn list(
         .collect();
     items.sort_unstable_by(|a, b| b.is_folder.cmp(&a.is_folder).then_with(|| a.name.cmp(&b.name)));
     Ok(match form {
-        Form::Page => Response::html(page(at, &items)),
+        Form::Page => Response::html(page(at, &items, is_open)),
         Form::Json => {
             let list: Vec<Value> = items.iter().map(Item::to_json).collect();
             Response::bytes("application/json", Value::from(list).to_string())
@@ -96,7 +102,7 @@ impl Item {
     }
 }
 
-fn page(at: &Resolved, items: &[Item]) -> String {
+fn page(at: &Resolved, items: &[Item], is_open: bool) -> String {
     let mut rows = String::with_capacity(items.len() * 200);
     let segments: Vec<&[u8]> =
         at.path.as_bytes().split(|byte| *byte == b'/').filter(|segment| *segment != b".").collect();
@@ -126,6 +132,7 @@ fn page(at: &Resolved, items: &[Item]) -> String {
     PAGE.replacen("{title}", &title, 1)
         .replacen("{breadcrumb}", &breadcrumb(&segments), 1)
         .replacen("{summary}", &summary, 1)
+        .replacen("{upload}", if is_open { UPLOAD } else { "" }, 1)
         .replacen("{rows}", &rows, 1)
 }
 

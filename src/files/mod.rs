@@ -15,6 +15,7 @@ mod coding;
 mod listing;
 mod media_type;
 mod path;
+mod posted;
 mod quota;
 mod representation;
 mod resumable;
@@ -197,10 +198,10 @@ impl Files {
 
     fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
         if request.method() == Method::OPTIONS {
-            let response = Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed());
+            let response = Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed(request));
             return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)));
         }
-        self.check_method(request.method())?;
+        self.check_method(request)?;
         let is_get = request.method() == Method::GET;
         match self.answer_path(request, request.path()) {
             Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
@@ -281,7 +282,8 @@ impl Files {
     fn list(&self, request: &Request<'_>, at: &Resolved, directory: &File) -> Result<Response, Reject> {
         let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
-        let listing = listing::list(&self.root, at, directory, self.options.dot_names, form);
+        let is_open = self.writer.is_some();
+        let listing = listing::list(&self.root, at, directory, self.options.dot_names, form, is_open);
         let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
         // What is listed has no time of its own, and may change without its folder's: the tag is of what the listing says.
         Ok(self.with_cache_control(response).with_tag_of_content())
@@ -294,14 +296,14 @@ impl Files {
         }
     }
 
-    fn allowed(&self) -> &'static str {
-        if self.writer.is_some() { writer::ALLOWED } else { ALLOWED }
+    fn allowed(&self, request: &Request<'_>) -> &'static str {
+        if self.writer.is_some() { writer::allowed(request.path()) } else { ALLOWED }
     }
 
-    fn check_method(&self, method: &Method) -> Result<(), Reject> {
-        match method {
+    fn check_method(&self, request: &Request<'_>) -> Result<(), Reject> {
+        match request.method() {
             &Method::GET | &Method::HEAD | &Method::OPTIONS => Ok(()),
-            _ => Err(Reject::MethodNotAllowed { allow: self.allowed().into() }),
+            _ => Err(Reject::MethodNotAllowed { allow: self.allowed(request).into() }),
         }
     }
 
@@ -325,7 +327,7 @@ impl Service for Files {
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
         let received = self.writer.as_ref().and_then(|writer| writer.receive_body(request));
-        received.unwrap_or_else(|| match self.check_method(request.method()) {
+        received.unwrap_or_else(|| match self.check_method(request) {
             Ok(()) => Reception::Buffer,
             Err(reject) => Reception::Refuse(reject.into()),
         })

@@ -14,6 +14,9 @@ const WELL_KNOWN: &[u8] = b".well-known";
 /// What the names of files that are being uploaded begin with. They are never served, listed or written by name.
 pub(super) const RESERVED: &[u8] = b".tripoll-";
 
+/// Why a name is refused that something was to get.
+pub(super) const NO_NAME: &str = "nothing here can have that name";
+
 /// Whether names that begin with a dot are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DotNames {
@@ -53,6 +56,18 @@ impl Resolved {
     pub(super) fn join(&self, name: impl AsRef<OsStr>) -> Resolved {
         let path = [self.path.as_bytes(), b"/", name.as_ref().as_bytes()].concat();
         Resolved { path: CString::new(path).expect("neither part has a NUL"), is_directory: false }
+    }
+
+    /// What may get a name in this folder.
+    ///
+    /// # Errors
+    /// 403 for what nothing here can be called.
+    pub(super) fn child(&self, name: &str, dot_names: DotNames) -> Result<Resolved, Reject> {
+        let is_none = matches!(name, "" | "." | "..") || name.contains(['/', '\0']);
+        if is_none || is_left_out(name.as_bytes(), dot_names) {
+            return Err(Reject::Forbidden(NO_NAME));
+        }
+        Ok(self.join(name))
     }
 
     /// The file beside this one whose name goes on so.

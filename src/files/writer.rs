@@ -8,7 +8,8 @@
 //!   head ─▶ name ─▶ what is there ─▶ preconditions, --overwrite ─▶ body into a temporary file ─▶ sync ─▶ lock: still the same? ─▶ rename
 //! ```
 
-use super::path::{DotNames, Resolved, resolve};
+use super::path::{DotNames, NO_NAME, Resolved, resolve};
+use super::posted::{Posted, may_replace};
 use super::quota::{Exceeded, Quota, Room};
 use super::resumable::{Asked, Registry, Wish};
 use super::root::{Place, Root};
@@ -24,7 +25,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// What can be asked of a file or folder where it may be changed.
-pub(super) const ALLOWED: &str = "DELETE, GET, HEAD, MKCOL, MOVE, OPTIONS, PUT";
+const ALLOWED: &str = "DELETE, GET, HEAD, MKCOL, MOVE, OPTIONS, PUT";
+
+/// And of a folder, if its name says that it is one.
+const FOLDER_ALLOWED: &str = "DELETE, GET, HEAD, MKCOL, MOVE, OPTIONS, POST";
+
+/// What can be asked of what has this path.
+pub(super) fn allowed(path: &str) -> &'static str {
+    if path.ends_with('/') { FOLDER_ALLOWED } else { ALLOWED }
+}
 
 /// Why a folder that a name would be in is not there: it may be a file, or lead out.
 const NO_FOLDER: Reject = Reject::Conflict("there is no such folder");
@@ -95,6 +104,11 @@ impl Sink for Whole {
 }
 
 impl Upload {
+    /// What it will be called.
+    pub(super) fn at(&self) -> &Resolved {
+        &self.at
+    }
+
     /// What it has so far, in bytes.
     pub(super) fn written(&self) -> u64 {
         self.written
@@ -155,6 +169,10 @@ impl Writer {
         }
         let answer = match request.method().as_str() {
             "PUT" => return Some(self.put(request).map_or_else(Answer::from, |sink| sink.finish(request))),
+            // Without a body it is no form.
+            "POST" if request.path().ends_with('/') => {
+                Err(Reject::UnsupportedMediaType("files come as multipart/form-data"))
+            }
             "DELETE" => self.delete(request),
             "MKCOL" => self.make_folder(request),
             "MOVE" => self.move_to(request),
@@ -169,6 +187,10 @@ impl Writer {
             (_, Some(Ok(Asked::Part(transfer)))) => Some(Reception::Sink(Box::new(transfer))),
             (_, Some(Ok(Asked::Answer(response)) | Err(response))) => Some(Reception::Refuse(response)),
             ("PUT", None) => Some(self.put(request).map_or_else(Reception::Refuse, Reception::Sink)),
+            ("POST", None) if request.path().ends_with('/') => Some(match self.form(request) {
+                Ok(posted) => Reception::Sink(Box::new(posted)),
+                Err(reject) => Reception::Refuse(reject.into()),
+            }),
             // RFC 9110 §9.3.5: it has no meaning.
             ("DELETE", None) => Some(Reception::Buffer),
             // RFC 4918 §9.3, §8.4
@@ -210,7 +232,7 @@ impl Writer {
         let found = place.state().map_err(|error| reject(&error))?;
         // RFC 4918 §9.7.2
         if found.as_ref().map_or(at.is_directory, FileState::is_directory) {
-            return Err(Reject::MethodNotAllowed { allow: ALLOWED.into() });
+            return Err(Reject::MethodNotAllowed { allow: FOLDER_ALLOWED.into() });
         }
         let guard = self.judge(request, found)?;
         // Of a body in chunks nobody knows.
@@ -221,6 +243,11 @@ impl Writer {
         Ok(Upload { at, guard, room, written: 0, temporary })
     }
 
+    /// Which names are there.
+    pub(super) fn dot_names(&self) -> DotNames {
+        self.dot_names
+    }
+
     /// What one file may have.
     pub(super) fn file_bytes_max(&self) -> u64 {
         self.uploads.file_bytes_max
@@ -228,6 +255,29 @@ impl Writer {
 
     fn check_size(&self, bytes: u64) -> Result<(), Reject> {
         if bytes <= self.uploads.file_bytes_max { Ok(()) } else { Err(Reject::ContentTooLarge) }
+    }
+
+    /// Begins to take a form's files into a folder.
+    fn form(self: &Arc<Self>, request: &Request<'_>) -> Result<Posted, Reject> {
+        let at = resolve(request.path(), self.dot_names)?;
+        let missing = |error: io::Error| if is_missing(&error) { Reject::NotFound } else { reject(&error) };
+        self.root.open_folder(&at.path).map_err(missing)?;
+        Posted::new(self.clone(), at, request)
+    }
+
+    /// Begins to take a file of a form.
+    pub(super) fn post(&self, at: Resolved) -> Result<Upload, Reject> {
+        let place = self.place(&at)?;
+        let guard = match place.state().map_err(|error| reject(&error))? {
+            None => Guard::Nothing,
+            Some(found) => {
+                check_kind(&found)?;
+                may_replace(self.uploads.overwrite).map(|()| Guard::Anything)?
+            }
+        };
+        let room = self.quota.room(0)?;
+        let temporary = self.maker.make(&place).map_err(|error| reject(&error))?;
+        Ok(Upload { at, guard, room, written: 0, temporary })
     }
 
     /// Whether what was found may give way to a file, and what has to be there still when it does.
@@ -270,7 +320,8 @@ impl Writer {
     /// RFC 4918 §9.3
     fn make_folder(self: &Arc<Self>, request: &Request<'_>) -> Result<Answer, Reject> {
         let at = self.new_name(request.path())?;
-        let is_there = || Reject::MethodNotAllowed { allow: ALLOWED.into() };
+        let allow = allowed(request.path());
+        let is_there = move || Reject::MethodNotAllowed { allow: allow.into() };
         if at.split().is_none() {
             return Err(is_there());
         }
@@ -353,7 +404,7 @@ impl Writer {
     /// A name that something may get.
     fn new_name(&self, path: &str) -> Result<Resolved, Reject> {
         let at = resolve(path, self.dot_names).map_err(|reject| match reject {
-            Reject::NotFound => Reject::Forbidden("nothing here can have that name"),
+            Reject::NotFound => Reject::Forbidden(NO_NAME),
             other => other,
         })?;
         if at.path.to_str().is_err() {
@@ -364,8 +415,8 @@ impl Writer {
 
     /// The place that a name is for, in a folder that is there.
     fn place(&self, at: &Resolved) -> Result<Place, Reject> {
-        let allow = || Reject::MethodNotAllowed { allow: ALLOWED.into() };
-        let (folder, name) = at.split().ok_or_else(allow)?;
+        let is_root = || Reject::MethodNotAllowed { allow: FOLDER_ALLOWED.into() };
+        let (folder, name) = at.split().ok_or_else(is_root)?;
         let no_folder = |error: io::Error| if is_missing(&error) { NO_FOLDER } else { reject(&error) };
         self.root.place(&folder, name).map_err(no_folder)
     }

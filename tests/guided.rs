@@ -544,6 +544,40 @@ impl Terminal {
 }
 
 #[test]
+fn a_server_that_takes_no_changes_is_known_by_its_greeting() {
+    let server = Running::new(Strategy::ALL[2], |server| server);
+    let home = Home::new();
+    let Some(mut terminal) = Terminal::new(&home, server.address) else { return };
+    terminal.until("It can only be read");
+    terminal.until("/> ");
+    terminal.types("mkdir new\r");
+    terminal.until("error: mkdir new: this server takes no changes; it would with: tripoll DIR --upload (405)");
+}
+
+/// A file, whose tag is a weak one for the first two who ask.
+struct Settling(AtomicUsize);
+
+impl Service for Settling {
+    fn respond(&self, _: &Request<'_>) -> Answer {
+        let weak = if self.0.fetch_add(1, Ordering::SeqCst) < 2 { "W/" } else { "" };
+        Response::text("content").field("ETag", &format!("{weak}\"1\"")).into()
+    }
+
+    fn receive_body(&self, _: &Request<'_>) -> Reception {
+        Reception::Buffer
+    }
+}
+
+#[test]
+fn a_tag_that_becomes_strong_meanwhile_is_no_change() {
+    let server = Serving::new(Strategy::ALL[2], Arc::new(Settling(AtomicUsize::new(0))), Limits::default());
+    let home = Home::new();
+    let (code, stdout, stderr) = home.files(server.address, &["get", "a"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.ends_with("checked by length, the same before and after"), "{stdout}");
+}
+
+#[test]
 fn at_a_terminal_names_are_completed_questions_asked_and_passwords_hidden() {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("some folder")).unwrap();
@@ -557,6 +591,7 @@ fn at_a_terminal_names_are_completed_questions_asked_and_passwords_hidden() {
     terminal.types("pass:wörd\r");
     let greeting = terminal.until("/> ");
     assert!(greeting.contains("get FILE [HERE]") && !greeting.contains("wörd"), "{greeting:?}");
+    assert!(!greeting.contains("It can only be read"), "{greeting:?}");
     terminal.types("cd so\t");
     terminal.until("some\\ folder/");
     terminal.types("\r");

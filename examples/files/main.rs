@@ -17,7 +17,7 @@ use clap::builder::styling::Styles;
 use commands::{Command, Session};
 use memory::Memory;
 use names::{RemotePath, shown, words};
-use remote::{Call, Failure, Remote, field};
+use remote::{Call, Failure, Remote, takes_changes};
 use std::ffi::OsString;
 use std::io::{Write, stdout};
 use std::os::unix::ffi::OsStrExt;
@@ -138,15 +138,15 @@ fn converse(session: &mut Session) -> ExitCode {
 fn greet(session: &Session) -> Result<(), Failure> {
     let (target, host) = (session.at.target(), shown(session.remote.host().as_bytes()));
     let options = session.remote.call(&Call { method: "OPTIONS", target: &target, ..Call::default() });
-    let takes_changes = match options {
-        Ok(response) => field(&response, "allow").is_some_and(|allow| allow.contains("PUT")),
+    let is_open = match options {
+        Ok(response) => takes_changes(&response),
         // Not every server knows the method.
         Err(Failure::Refused { status: 404 | 405 | 501, .. }) => true,
         Err(failure) => return Err(failure),
     };
     if terminal::is_there() {
         println!("Files at {host}{}", session.at.shown());
-        if !takes_changes {
+        if !is_open {
             println!("It can only be read: put, rm and mkdir need a server that was started with --upload.");
         }
         println!("\n{}\n\nTab completes names, the arrow keys bring earlier lines back.\n", commands::help());

@@ -100,10 +100,10 @@ pub struct Part<'a> {
 }
 
 /// What a server tells of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Seen {
     pub length: Option<u64>,
-    pub tag: Option<String>,
+    tag: Option<String>,
     changed: Option<String>,
 }
 
@@ -112,6 +112,17 @@ impl Seen {
         let length = field(response, "content-length").and_then(|length| length.parse().ok());
         let owned = |name| field(response, name).map(str::to_string);
         Seen { length, tag: owned("etag"), changed: owned("last-modified") }
+    }
+
+    /// The tag less how far it vouches: of a file that changed a moment ago it is a weak one, and the same as a strong one later.
+    pub fn opaque_tag(&self) -> Option<&str> {
+        self.tag.as_deref().map(|tag| tag.strip_prefix("W/").unwrap_or(tag))
+    }
+
+    /// Whether nothing tells that the file changed in between.
+    pub fn is_same(&self, later: &Seen) -> bool {
+        let parts = |seen: &Seen| (seen.length, seen.opaque_tag().map(str::to_string), seen.changed.clone());
+        parts(self) == parts(later)
     }
 
     /// RFC 9110 §8.8.1: a tag that vouches for each byte.
@@ -328,11 +339,16 @@ pub fn field<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
+/// Whether `Allow` names the one method by which a folder and a file alike can be changed.
+pub fn takes_changes(response: &Response<Body>) -> bool {
+    field(response, "allow").is_some_and(|allow| allow.contains("DELETE"))
+}
+
 /// Why the server says no, for a person.
 fn refusal(mut response: Response<Body>) -> Failure {
     let status = response.status().as_u16();
     let largest = field(&response, "upload-limit").and_then(size_max);
-    let takes_changes = field(&response, "allow").is_some_and(|allow| allow.contains("PUT"));
+    let takes_changes = takes_changes(&response);
     let said = said(&mut response);
     let or = |reason: &str| said.clone().unwrap_or_else(|| reason.into());
     let reason = match status {

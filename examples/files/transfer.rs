@@ -80,7 +80,7 @@ impl Transfer<'_> {
             Some(_) => "checked by length and ETag",
             // A tag that vouches for nothing, or none: did it stay the same from before to after?
             None => match self.remote.find(target)? {
-                Found::File(now) if now == seen => "checked by length, the same before and after",
+                Found::File(now) if now.is_same(&seen) => "checked by length, the same before and after",
                 _ => {
                     let _ = fs::remove_file(&path);
                     return Err(Failure::Broken("the file changed while it came".into()));
@@ -106,7 +106,7 @@ impl Transfer<'_> {
         let fields = [("Range", range.as_str()), ("If-Range", seen.strong_tag().unwrap_or_default())];
         let fields = if have == 0 { &[][..] } else { &fields };
         let mut response = self.remote.call(&Call { method: "GET", target, fields, ..Call::default() })?;
-        if Seen::of(&response).tag != seen.tag {
+        if Seen::of(&response).opaque_tag() != seen.opaque_tag() {
             return Err(Failure::Broken("the file changed while it came".into()));
         }
         match response.status().as_u16() {
@@ -326,7 +326,7 @@ fn stamp(metadata: &Metadata) -> (u64, Option<SystemTime>) {
 
 /// Where a file is kept until it is whole: beside it, and by what it is a part of, so that nothing else is gone on with.
 fn part_path(local: &Path, target: &str, seen: &Seen) -> PathBuf {
-    with_ending(local, &format!(".{:016x}.part", hash(&(target, &seen.tag))))
+    with_ending(local, &format!(".{:016x}.part", hash(&(target, seen.opaque_tag()))))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

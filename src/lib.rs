@@ -34,6 +34,7 @@
 
 pub mod files;
 pub mod http;
+pub mod models;
 pub mod offload;
 pub mod poller;
 pub mod protocol;
@@ -46,6 +47,7 @@ mod timer;
 mod transport;
 
 pub use http::{Request, Response, date};
+pub use models::Model;
 pub use poller::{Backend, Trigger};
 pub use server::{Error, HttpServer, Result};
 

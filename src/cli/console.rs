@@ -5,11 +5,10 @@
 use super::access_log::{AccessLog, Format};
 use super::options::Log;
 use super::output::{self, Lines};
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tripoll::http::Answered;
 use tripoll::reactor::Turn;
@@ -26,7 +25,7 @@ pub struct Console {
 
 impl Console {
     /// Nothing is said yet.
-    pub fn new(log: Log) -> Rc<RefCell<Console>> {
+    pub fn new(log: Log) -> Arc<Mutex<Console>> {
         let stdout = std::io::stdout();
         let format = match log {
             Log::Auto if stdout.is_terminal() => {
@@ -40,7 +39,7 @@ impl Console {
             Log::Json => Some(Format::Json),
         };
         let (log, notices) = (Lines::new(stdout.as_fd()), Lines::new(std::io::stderr().as_fd()));
-        Rc::new(RefCell::new(Console { access_log: format.map(AccessLog::new), log, notices, is_silent: false }))
+        Arc::new(Mutex::new(Console { access_log: format.map(AccessLog::new), log, notices, is_silent: false }))
     }
 
     /// Whether answers are to be noted.

@@ -9,28 +9,28 @@ mod options;
 mod output;
 mod signals;
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use console::Console;
 use options::Options;
-use std::cell::RefCell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tripoll::files::{self, DotNames, Links, Resolver};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
-use tripoll::{HttpServer, http, reactor};
+use tripoll::{HttpServer, Model, http, reactor};
 
 /// What is served where no DIR is given.
 const DEFAULT_DIRECTORY: &str = "static";
 
 /// Exit codes: 0 when it was told to stop, 1 when it can't run, 2 when it was called wrongly (clap's).
 pub fn main() -> ExitCode {
+    let matches = Options::command().get_matches();
     #[allow(unused_mut)] // The lab takes its part out.
-    let mut options = Options::parse();
+    let mut options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     #[cfg(feature = "lab")]
     match (options.command.take(), options.lab_hold) {
         (Some(options::Command::Compare(options)), _) => return compare::compare(options),
@@ -39,6 +39,11 @@ pub fn main() -> ExitCode {
     }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
+    }
+    if let Some((id, of)) = options::misplaced(&matches, options.model()) {
+        let flag = id.replace('_', "-");
+        let message = format!("--{flag} belongs to {of}, not to --model {}", options.model());
+        Options::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     code(serve(options))
 }
@@ -74,24 +79,30 @@ fn serve(options: Options) -> Result<(), String> {
     }
     if options.trace_loop {
         let trace = console.clone();
-        server.reactor().on_turn(move |turn| trace.borrow_mut().trace(turn));
+        server.reactor().on_turn(move |turn| lock(&trace).trace(turn));
     }
     let flush = console.clone();
-    server.reactor().after_turn(move || flush.borrow_mut().flush());
+    server.after_turn(move || lock(&flush).flush());
     let result = server.run().map_err(|error| error.to_string());
-    console.borrow_mut().say_farewell();
+    lock(&console).say_farewell();
     result
+}
+
+/// Nothing in the console is left half done by a panic.
+fn lock(console: &Mutex<Console>) -> MutexGuard<'_, Console> {
+    console.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bind(
     options: &Options,
     directory: &Path,
     is_demo: bool,
-    console: &Rc<RefCell<Console>>,
+    console: &Arc<Mutex<Console>>,
 ) -> tripoll::Result<BoundServer> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
     let mut server = HttpServer::new(first, directory)
+        .model(options.model())
         .backend(options.backend)
         .trigger(options.trigger)
         .files(files::Options {
@@ -135,16 +146,19 @@ fn bind(
         server = server.select_limit(limit);
     }
     let (tell, note) = (console.clone(), console.clone());
-    server = server.on_notice(move |notice| tell.borrow_mut().tell(notice));
-    if console.borrow().has_access_log() {
-        server = server.on_answer(move |answered| note.borrow_mut().note(answered));
+    server = server.on_notice(move |notice| lock(&tell).tell(notice));
+    if lock(console).has_access_log() {
+        server = server.on_answer(move |answered| lock(&note).note(answered));
     }
     server.bind()
 }
 
 /// The start line: from here on connections are accepted.
 fn say_where(server: &BoundServer, directory: &Path) {
-    let mut facts = server.strategy().to_string();
+    let mut facts = match server.model() {
+        Model::Reactor => server.strategy().to_string(),
+        model => model.to_string(),
+    };
     match server.resolver() {
         Some(Resolver::Openat2) | None => {}
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),

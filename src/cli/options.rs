@@ -3,12 +3,13 @@
 #[cfg(feature = "lab")]
 use clap::Subcommand;
 use clap::builder::BoolishValueParser;
-use clap::{Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::http::check_field;
 use tripoll::poller::Updates;
-use tripoll::{Backend, Trigger};
+use tripoll::{Backend, Model, Trigger};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +59,14 @@ pub struct Options {
     /// Port, where --bind has none; 0 lets the kernel choose
     #[arg(short, long, default_value_t = 8000, help_heading = "Where", env = "TRIPOLL_PORT", hide_env = true)]
     pub port: u16,
+
+    /// Who serves connections: reactor, iterative, threads
+    ///
+    /// reactor: one thread, one loop, all connections. iterative: one client after another. threads: a thread for each connection. All
+    /// answer alike; docs/models.md says what each costs. What sets the loop up (--backend and so on) belongs to the reactor.
+    #[arg(long, value_name = "MODEL", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "Waiting", env = "TRIPOLL_MODEL", hide_env = true)]
+    pub model: ModelName,
 
     /// The system call that waits: select, poll or epoll
     #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
@@ -231,6 +240,34 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Compare(super::compare::Compare),
+}
+
+/// Who serves connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ModelName {
+    #[default]
+    Reactor,
+    Iterative,
+    Threads,
+}
+
+impl Options {
+    /// Who serves connections, with what belongs to it.
+    pub fn model(&self) -> Model {
+        match self.model {
+            ModelName::Reactor => Model::Reactor,
+            ModelName::Iterative => Model::Iterative,
+            ModelName::Threads => Model::Threads,
+        }
+    }
+}
+
+/// The first option that was given and is of no use to the model, by its id, and what it belongs to.
+pub fn misplaced(matches: &ArgMatches, model: Model) -> Option<(&'static str, &'static str)> {
+    let is_given = |id: &str| matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
+    let loop_alone = ["backend", "trigger", "select_limit", "accept_max", "interest", "trace_loop"];
+    let of_loop = loop_alone.iter().filter(|_| model != Model::Reactor).map(|id| (*id, "--model reactor"));
+    of_loop.into_iter().find(|(id, _)| is_given(id))
 }
 
 /// What is logged of answers.

@@ -34,17 +34,16 @@ impl<K: Kernel> Reactor<K> {
         let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return false };
         match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
             Accepted::Connection(socket, peer) => {
-                let protocol = listener.accept.protocol(peer);
                 let per_address_max = self.limits.per_address_max;
                 if per_address_max < usize::MAX && self.origins.count(peer) >= per_address_max {
                     self.refuse(token, socket);
                     self.notice(Notice::AddressFull(peer.ip()));
-                } else if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
+                } else if self.open_count() >= self.limits.connections_max && !self.evict_idle() {
                     self.refuse(token, socket);
                     self.notice(Notice::Full);
-                } else if let Err((error, socket)) = self.open(socket, protocol, Some(peer)) {
+                } else if let Err((error, socket)) = self.begin(token, socket, peer) {
                     self.refuse(token, socket);
-                    self.notice(Notice::CannotWatch(error));
+                    self.notice(Notice::CannotServe(error));
                 }
                 true
             }
@@ -61,6 +60,20 @@ impl<K: Kernel> Reactor<K> {
                 false
             }
         }
+    }
+
+    fn open_count(&self) -> usize {
+        self.crew.as_ref().map_or(self.counters.open, |crew| crew.open())
+    }
+
+    /// Serves what `listener` accepted, or has it served.
+    fn begin(&mut self, listener: Token, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+        if let Some(crew) = &mut self.crew {
+            return crew.take(socket, peer);
+        }
+        let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { unreachable!("it accepted") };
+        let protocol = listener.accept.protocol(peer);
+        self.open(socket, protocol, Some(peer))
     }
 
     /// Closes the connection that has been idle longest. Whether there was one.

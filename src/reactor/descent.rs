@@ -21,7 +21,7 @@ fn after(now: Instant, time: Duration) -> Instant {
 
 /// How far the loop has gone down.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Descent {
+pub(crate) enum Descent {
     /// Not at all.
     Up,
     /// Nobody is accepted; connections may begin one thing more.
@@ -33,12 +33,37 @@ pub(super) enum Descent {
 }
 
 impl Descent {
+    /// The first step.
+    pub(crate) fn begin(Shutdown { grace, patience }: Shutdown, now: Instant) -> Descent {
+        Descent::Patient { until: after(now, patience), end: after(now, grace) }
+    }
+
     /// When it goes on by itself.
-    pub(super) fn next(self) -> Option<Instant> {
+    pub(crate) fn next(self) -> Option<Instant> {
         match self {
             Descent::Up | Descent::Down => None,
             Descent::Patient { until, end } => Some(until.min(end)),
             Descent::Finishing { end } => Some(end),
+        }
+    }
+
+    /// Takes the step to [`Finishing`](Descent::Finishing), if it is time. Whether it did, so that connections are to be told again.
+    pub(crate) fn finish(&mut self, now: Instant) -> bool {
+        match *self {
+            Descent::Patient { until, end } if until.min(end) <= now => {
+                *self = Descent::Finishing { end };
+                true
+            }
+            Descent::Up | Descent::Patient { .. } | Descent::Finishing { .. } | Descent::Down => false,
+        }
+    }
+
+    /// Whether what is in flight has had its time.
+    pub(crate) fn is_over(self, now: Instant) -> bool {
+        match self {
+            Descent::Up => false,
+            Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now,
+            Descent::Down => true,
         }
     }
 }
@@ -47,7 +72,7 @@ impl<K: Kernel> Reactor<K> {
     /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
     pub(super) fn go_down(&mut self) {
         let now = self.now.monotonic;
-        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
+        if let Some(shutdown) = self.remote.take_shutdown() {
             let mut listeners: Vec<_> = self.slots.tokens().collect();
             listeners.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
             for token in &listeners {
@@ -66,20 +91,16 @@ impl<K: Kernel> Reactor<K> {
             if self.descent == Descent::Up {
                 self.cue_all(Cue::ShuttingDown);
             }
-            self.descent = Descent::Patient { until: after(now, patience), end: after(now, grace) };
+            if let Some(crew) = &mut self.crew {
+                crew.shut_down(shutdown);
+            }
+            self.descent = Descent::begin(shutdown, now);
         }
-        if let Descent::Patient { until, end } = self.descent
-            && until.min(end) <= now
-        {
+        if self.descent.finish(now) {
             self.cue_all(Cue::ShuttingDown);
-            self.descent = Descent::Finishing { end };
         }
-        let is_over = match self.descent {
-            Descent::Up => false,
-            Descent::Patient { end, .. } | Descent::Finishing { end } => end <= now || self.counters.open == 0,
-            Descent::Down => true,
-        };
-        if is_over {
+        let is_empty = self.counters.open == 0 && self.crew.as_ref().is_none_or(|crew| crew.is_gone());
+        if self.descent.is_over(now) || self.descent != Descent::Up && is_empty {
             self.descent = Descent::Down;
         }
     }

@@ -8,6 +8,7 @@
 mod cores;
 mod fs;
 mod kernel;
+mod memory;
 mod net;
 mod output;
 mod process;
@@ -19,8 +20,10 @@ pub use fs::{
     open_following, read_directory, state_of,
 };
 pub use kernel::{Calls, Kernel, Linux};
+pub use memory::SharedNumbers;
 pub use net::{
-    abort_on_close, accept, connect, discard, listen, receive, send, send_file, set_buffers, shutdown_write,
+    abort_on_close, accept, bar_entry, connect, discard, listen, receive, send, send_file, set_buffers, shutdown_write,
+    stop_listening,
 };
 pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
@@ -28,8 +31,8 @@ pub use process::{
     set_descriptor_limit, signal_thread,
 };
 pub use wait::{
-    EBADF, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP, POLLIN, POLLNVAL,
-    POLLOUT,
+    EBADF, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP,
+    POLLIN, POLLNVAL, POLLOUT,
 };
 pub use wait::{epoll_create, epoll_ctl, epoll_event, epoll_wait, poll, pollfd, select};
 

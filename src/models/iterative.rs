@@ -1,0 +1,23 @@
+//! One client after another: whoever comes meanwhile waits in the kernel's queue.
+//!
+//! The one that serves is a thread beside the loop, which only hears of the end.
+
+use super::staff::{Hands, Staff};
+use super::worker::{Bell, Worker};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+pub(super) struct Iterative;
+
+impl Hands for Iterative {
+    fn begin(&mut self, staff: &mut Staff) -> io::Result<()> {
+        let (shared, watch, bell, listeners) = (staff.shared.clone(), staff.watch(), Bell::new()?, staff.listeners()?);
+        let serve = move || Worker::new(shared, watch, bell).serve_all(&listeners);
+        std::thread::Builder::new().name("server".into()).spawn(serve).map(drop)
+    }
+
+    fn take(&mut self, _: &mut Staff, _: OwnedFd, _: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+        unreachable!("its one thread accepts by itself")
+    }
+}

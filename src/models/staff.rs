@@ -1,0 +1,105 @@
+//! What the models have in common beside the serving: how connections reach workers, and how all come to an end.
+
+use super::ropes::{Reins, Watch};
+use super::worker::Shared;
+use crate::reactor::{Crew, Shutdown};
+use crate::sys;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What whoever was cut off may need to be gone; a handler that does not come back is not waited for.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// What another processor may need to put who was let in before the door was barred into the backlog.
+const HANDSHAKE: Duration = Duration::from_millis(1);
+
+/// How a model gives connections to workers.
+pub(super) trait Hands {
+    /// Starts the workers that are there from the beginning.
+    fn begin(&mut self, staff: &mut Staff) -> io::Result<()> {
+        let _ = staff;
+        Ok(())
+    }
+
+    /// As [`Crew::take`].
+    fn take(&mut self, staff: &mut Staff, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)>;
+
+    /// No connection comes any more.
+    fn close(&mut self) {}
+}
+
+/// The workers of a model, as their master sees them.
+pub(super) struct Staff {
+    pub shared: Arc<Shared>,
+    pub reins: Reins,
+    /// Descriptors of the sockets that listen, whoever accepts by them.
+    listeners: Vec<OwnedFd>,
+    loop_accepts: bool,
+}
+
+impl Staff {
+    pub(super) fn new(shared: Shared, listeners: Vec<OwnedFd>, loop_accepts: bool) -> io::Result<Staff> {
+        let reins = Reins::new(shared.tally.clone())?;
+        Ok(Staff { shared: Arc::new(shared), reins, listeners, loop_accepts })
+    }
+
+    /// Nobody can connect any more, though processes that were forked have the sockets open.
+    fn stop_listening(&mut self) {
+        for listener in self.listeners.drain(..) {
+            let _ = sys::stop_listening(listener.as_fd()); // One that does not listen any more is as good.
+        }
+    }
+
+    /// For a new worker.
+    pub(super) fn watch(&self) -> Watch {
+        self.reins.watch().expect("who goes down takes nobody on")
+    }
+
+    /// For a worker that accepts by itself.
+    pub(super) fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(OwnedFd::try_clone).collect()
+    }
+}
+
+/// Staff that serves for a loop.
+pub(super) struct Employed<H> {
+    pub staff: Staff,
+    pub hands: H,
+}
+
+impl<H: Hands> Crew for Employed<H> {
+    fn take(&mut self, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+        self.hands.take(&mut self.staff, socket, peer)
+    }
+
+    fn open(&self) -> usize {
+        self.staff.shared.tally.open()
+    }
+
+    fn shut_down(&mut self, shutdown: Shutdown) {
+        if self.staff.loop_accepts {
+            self.staff.stop_listening();
+        } else {
+            for listener in &self.staff.listeners {
+                let _ = sys::bar_entry(listener.as_fd()); // Without it who comes between the last accept and the end is lost.
+            }
+            std::thread::sleep(HANDSHAKE);
+        }
+        self.hands.close();
+        self.staff.reins.shut_down(shutdown);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.staff.reins.are_gone(Duration::ZERO)
+    }
+
+    fn end(&mut self) {
+        self.hands.close();
+        self.staff.reins.cut();
+        self.staff.reins.are_gone(LAST_WORD);
+        self.staff.stop_listening();
+    }
+}

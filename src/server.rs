@@ -259,6 +259,9 @@ impl HttpServer {
     /// [`Error`], of which each says what to try.
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
+        if self.loop_limits.per_address_max < usize::MAX && !self.model.knows_addresses() {
+            return Err(Error::PerAddressMax { model: self.model });
+        }
         let (router, folder) = self.router()?;
         let (service, pool) = (Arc::new(router), Arc::new(Pool::new(self.offload_limits)));
         let mut listeners = Vec::new();
@@ -429,6 +432,13 @@ impl BoundServer {
         }
     }
 
+    /// What each process does first that a model forks. It has a copy of what waited to be written out.
+    pub fn in_child(&mut self, act: impl Fn() + Send + Sync + 'static) {
+        if let Some(work) = &mut self.work {
+            work.in_child = Box::new(act);
+        }
+    }
+
     /// The loop, to let it do more than HTTP.
     pub fn reactor(&mut self) -> &mut Reactor {
         &mut self.reactor
@@ -440,7 +450,8 @@ impl BoundServer {
     /// What waiting says: of a sound loop, nothing. Under other models, also where the first threads or processes can't be had.
     pub fn run(mut self) -> Result<()> {
         if let Some(work) = self.work {
-            models::employ(self.model, work, &mut self.reactor)?;
+            let model_error = |source| Error::Model { model: self.model, source };
+            models::employ(self.model, work, &mut self.reactor).map_err(model_error)?;
         }
         Ok(self.reactor.run()?)
     }
@@ -489,6 +500,10 @@ pub enum Error {
     Route(RouteError),
     /// A backend with a setting that it does not have.
     Strategy(StrategyError),
+    /// A model that can't serve.
+    Model { model: Model, source: io::Error },
+    /// A model that can't know how many connections an address has, with a bound for it.
+    PerAddressMax { model: Model },
     /// What the loop itself needs can't be had.
     Loop(io::Error),
 }
@@ -521,6 +536,10 @@ impl fmt::Display for Error {
             }
             Error::Route(error) => error.fmt(f),
             Error::Strategy(error) => error.fmt(f),
+            Error::Model { model, source } => write!(f, "cannot serve by {model}: {}", said(source)),
+            Error::PerAddressMax { model } => {
+                write!(f, "connections of one address can't be counted by {model}; try threads, or fork that waits")
+            }
             Error::Loop(error) => write!(f, "the loop cannot run: {}", said(error)),
         }
     }

@@ -85,6 +85,12 @@ impl Console {
         (is_log_left || are_notices_left).then_some(output::RETRY)
     }
 
+    /// Forgets what waits: it is another process's to say.
+    pub fn forget(&mut self) {
+        self.log.forget();
+        self.notices.forget();
+    }
+
     /// Gives those who read a moment, before the process ends.
     pub fn say_farewell(&mut self) {
         self.log.say_farewell();

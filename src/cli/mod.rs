@@ -40,9 +40,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
-    if let Some((id, of)) = options::misplaced(&matches, options.model()) {
-        let flag = id.replace('_', "-");
-        let message = format!("--{flag} belongs to {of}, not to --model {}", options.model());
+    if let Some(message) = options::misplaced(&matches, options.model()) {
         Options::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     code(serve(options))
@@ -82,6 +80,8 @@ fn serve(options: Options) -> Result<(), String> {
         server.reactor().on_turn(move |turn| lock(&trace).trace(turn));
     }
     let flush = console.clone();
+    let child = console.clone();
+    server.in_child(move || lock(&child).forget());
     server.after_turn(move || lock(&flush).flush());
     let result = server.run().map_err(|error| error.to_string());
     lock(&console).say_farewell();

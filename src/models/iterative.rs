@@ -4,20 +4,21 @@
 
 use super::staff::{Hands, Staff};
 use super::worker::{Bell, Worker};
+use crate::reactor::Visitor;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 pub(super) struct Iterative;
 
 impl Hands for Iterative {
-    fn begin(&mut self, staff: &mut Staff) -> io::Result<()> {
+    fn begin(&mut self, staff: &mut Staff) -> io::Result<Vec<OwnedFd>> {
         let (shared, watch, bell, listeners) = (staff.shared.clone(), staff.watch(), Bell::new()?, staff.listeners()?);
         let serve = move || Worker::new(shared, watch, bell).serve_all(&listeners);
-        std::thread::Builder::new().name("server".into()).spawn(serve).map(drop)
+        std::thread::Builder::new().name("server".into()).spawn(serve)?;
+        Ok(Vec::new())
     }
 
-    fn take(&mut self, _: &mut Staff, _: OwnedFd, _: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+    fn take(&mut self, _: &mut Staff, _: Visitor) -> Result<(), (io::Error, OwnedFd)> {
         unreachable!("its one thread accepts by itself")
     }
 }

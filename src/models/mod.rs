@@ -13,10 +13,14 @@
 //! ```
 
 mod door;
+mod fork;
 mod iterative;
+mod prefork;
+mod processes;
 mod ropes;
 mod staff;
 mod tally;
+mod thread_pool;
 mod threads;
 mod worker;
 
@@ -40,24 +44,53 @@ pub enum Model {
     Reactor,
     /// One client after another.
     Iterative,
+    /// A process for each connection.
+    #[allow(missing_docs)]
+    Fork { reap: Reap },
+    /// A pool of so many processes, each of which accepts by itself.
+    #[allow(missing_docs)]
+    Prefork { workers: usize },
     /// A thread for each connection.
     Threads,
+    /// A pool of so many threads, and a bounded queue before it.
+    #[allow(missing_docs)]
+    ThreadPool { workers: usize },
+}
+
+/// How a process that forks leaves no zombies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reap {
+    /// It waits for its children when SIGCHLD says that one has ended.
+    #[default]
+    Wait,
+    /// Its children fork once more and end, and whoever waits for orphans waits for their children.
+    DoubleFork,
+    /// It ignores SIGCHLD, so that the kernel keeps nothing of a child that ended.
+    Ignore,
 }
 
 impl Model {
     /// Whether the loop accepts, and not the workers.
     pub fn loop_accepts(self) -> bool {
         match self {
-            Model::Reactor | Model::Threads => true,
-            Model::Iterative => false,
+            Model::Reactor | Model::Fork { .. } | Model::Threads | Model::ThreadPool { .. } => true,
+            Model::Iterative | Model::Prefork { .. } => false,
+        }
+    }
+
+    /// Whether it can be known of each address how many connections it has: where one process accepts them all, and hears of their end.
+    pub fn knows_addresses(self) -> bool {
+        match self {
+            Model::Reactor | Model::Fork { reap: Reap::Wait } | Model::Threads | Model::ThreadPool { .. } => true,
+            Model::Iterative | Model::Prefork { .. } | Model::Fork { reap: Reap::DoubleFork | Reap::Ignore } => false,
         }
     }
 
     /// How many descriptors of this process a connection takes.
     pub(crate) fn descriptors_a_connection(self) -> usize {
         match self {
-            Model::Reactor | Model::Iterative => 1,
-            Model::Threads => 2, // And its bell.
+            Model::Reactor | Model::Iterative | Model::Fork { .. } | Model::Prefork { .. } => 1,
+            Model::Threads | Model::ThreadPool { .. } => 2, // And a bell.
         }
     }
 }
@@ -67,8 +100,21 @@ impl fmt::Display for Model {
         match self {
             Model::Reactor => f.write_str("reactor"),
             Model::Iterative => f.write_str("iterative"),
+            Model::Fork { reap } => write!(f, "fork, reap {reap}"),
+            Model::Prefork { workers } => write!(f, "prefork, {workers} workers"),
             Model::Threads => f.write_str("threads"),
+            Model::ThreadPool { workers } => write!(f, "thread-pool, {workers} workers"),
         }
+    }
+}
+
+impl fmt::Display for Reap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reap::Wait => "wait",
+            Reap::DoubleFork => "double-fork",
+            Reap::Ignore => "ignore",
+        })
     }
 }
 
@@ -86,6 +132,8 @@ pub struct Work {
     pub on_shortage: Box<dyn Fn() -> bool + Send + Sync>,
     /// As [`Reactor::on_notice`].
     pub on_notice: Box<dyn FnMut(&Notice) + Send>,
+    /// What a child does first, after a fork: it has a copy of all that waits to be written out.
+    pub in_child: Box<dyn Fn() + Send + Sync>,
     /// All sockets that listen, whether it is the loop that accepts or a worker.
     pub listeners: Vec<OwnedFd>,
 }
@@ -107,6 +155,7 @@ impl Work {
             before_wait: Box::new(|| None),
             on_shortage: Box::new(|| false),
             on_notice: Box::new(|_| ()),
+            in_child: Box::new(|| ()),
             listeners,
         })
     }
@@ -121,17 +170,19 @@ pub fn employ(model: Model, work: Work, reactor: &mut Reactor) -> io::Result<()>
     match model {
         Model::Reactor => Ok(()),
         Model::Iterative => begin(model, iterative::Iterative, work, reactor),
+        Model::Fork { reap } => begin(model, fork::Fork::new(reap)?, work, reactor),
+        Model::Prefork { workers } => begin(model, prefork::Prefork::new(workers)?, work, reactor),
         Model::Threads => begin(model, threads::Threads, work, reactor),
+        Model::ThreadPool { workers } => begin(model, thread_pool::ThreadPool::new(workers)?, work, reactor),
     }
 }
 
 fn begin(model: Model, mut hands: impl Hands + 'static, work: Work, reactor: &mut Reactor) -> io::Result<()> {
-    let Work { limits, tally, make, before_wait, on_shortage, on_notice, listeners } = work;
-    let notices = Mutex::new(Notices { tell: on_notice, told: Told::default() });
-    let shared = Shared { limits, make, tally, before_wait, on_shortage, notices };
+    let Work { limits, tally, make, before_wait, on_shortage, on_notice, in_child, listeners } = work;
+    let (notices, left) = (Mutex::new(Notices { tell: on_notice, told: Told::default() }), Mutex::default());
+    let shared = Shared { limits, make, tally, before_wait, on_shortage, in_child, notices, left };
     let mut staff = Staff::new(shared, listeners, model.loop_accepts())?;
-    hands.begin(&mut staff)?;
-    reactor.watch(staff.reins.gone()?, |_| false)?;
-    reactor.hand_over_to(Employed { staff, hands });
-    Ok(())
+    let mut watched = hands.begin(&mut staff)?;
+    watched.push(staff.reins.gone()?);
+    reactor.hand_over_to(Employed { staff, hands }, watched)
 }

@@ -2,12 +2,11 @@
 
 use super::ropes::{Reins, Watch};
 use super::worker::Shared;
-use crate::reactor::{Crew, Shutdown};
+use crate::reactor::{Crew, Shutdown, Visitor};
 use crate::sys;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// What whoever was cut off may need to be gone; a handler that does not come back is not waited for.
@@ -18,17 +17,22 @@ const HANDSHAKE: Duration = Duration::from_millis(1);
 
 /// How a model gives connections to workers.
 pub(super) trait Hands {
-    /// Starts the workers that are there from the beginning.
-    fn begin(&mut self, staff: &mut Staff) -> io::Result<()> {
-        let _ = staff;
-        Ok(())
-    }
+    /// Starts the workers that are there from the beginning. What it gives is readable when it is to [`look`](Self::look).
+    fn begin(&mut self, staff: &mut Staff) -> io::Result<Vec<OwnedFd>>;
 
     /// As [`Crew::take`].
-    fn take(&mut self, staff: &mut Staff, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)>;
+    fn take(&mut self, staff: &mut Staff, visitor: Visitor) -> Result<(), (io::Error, OwnedFd)>;
+
+    /// As [`Crew::look`].
+    fn look(&mut self, staff: &mut Staff) {
+        let _ = staff;
+    }
 
     /// No connection comes any more.
     fn close(&mut self) {}
+
+    /// All workers have said their last word.
+    fn part(&mut self) {}
 }
 
 /// The workers of a model, as their master sees them.
@@ -71,8 +75,16 @@ pub(super) struct Employed<H> {
 }
 
 impl<H: Hands> Crew for Employed<H> {
-    fn take(&mut self, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
-        self.hands.take(&mut self.staff, socket, peer)
+    fn take(&mut self, visitor: Visitor) -> Result<(), (io::Error, OwnedFd)> {
+        self.hands.take(&mut self.staff, visitor)
+    }
+
+    fn look(&mut self) {
+        self.hands.look(&mut self.staff);
+    }
+
+    fn take_left(&mut self) -> Vec<u32> {
+        std::mem::take(&mut *self.staff.shared.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn open(&self) -> usize {
@@ -99,7 +111,9 @@ impl<H: Hands> Crew for Employed<H> {
     fn end(&mut self) {
         self.hands.close();
         self.staff.reins.cut();
-        self.staff.reins.are_gone(LAST_WORD);
+        if self.staff.reins.are_gone(LAST_WORD) {
+            self.hands.part();
+        }
         self.staff.stop_listening();
     }
 }

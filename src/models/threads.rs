@@ -2,15 +2,20 @@
 
 use super::staff::{Hands, Staff};
 use super::worker::{Bell, Worker};
+use crate::reactor::Visitor;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 pub(super) struct Threads;
 
 impl Hands for Threads {
-    fn take(&mut self, staff: &mut Staff, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+    fn begin(&mut self, _: &mut Staff) -> io::Result<Vec<OwnedFd>> {
+        Ok(Vec::new())
+    }
+
+    fn take(&mut self, staff: &mut Staff, visitor: Visitor) -> Result<(), (io::Error, OwnedFd)> {
+        let Visitor { socket, peer, ticket } = visitor;
         let watch = staff.watch();
         let bell = match Bell::new() {
             Ok(bell) => bell,
@@ -20,7 +25,10 @@ impl Hands for Threads {
         let (socket, shared) = (Arc::new(socket), staff.shared.clone());
         let mine = socket.clone();
         staff.shared.tally.enter();
-        let serve = move || Worker::new(shared, watch, bell).serve(mine.as_fd(), peer, &[]);
+        let serve = move || {
+            Worker::new(shared.clone(), watch, bell).serve(mine.as_fd(), peer, &[]);
+            shared.note_left(ticket);
+        };
         match std::thread::Builder::new().name("connection".into()).spawn(serve) {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -43,7 +43,11 @@ pub(super) struct Shared {
     pub before_wait: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
     /// Closes a descriptor that is dispensable, where one is wanting. Whether there was one.
     pub on_shortage: Box<dyn Fn() -> bool + Send + Sync>,
+    /// What a child does first, after a fork.
+    pub in_child: Box<dyn Fn() + Send + Sync>,
     pub notices: Mutex<Notices>,
+    /// Tickets of connections that are over, where they are asked for.
+    pub left: Mutex<Vec<u32>>,
 }
 
 /// Who hears of notices.
@@ -53,6 +57,13 @@ pub(super) struct Notices {
 }
 
 impl Shared {
+    /// A connection is over.
+    pub(super) fn note_left(&self, ticket: u32) {
+        if self.limits.per_address_max < usize::MAX {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+        }
+    }
+
     pub(super) fn notice(&self, notice: &Notice, now: Instant) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         if notices.told.is_news(notice, now) {

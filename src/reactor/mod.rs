@@ -24,7 +24,7 @@ mod remote;
 mod slab;
 mod trace;
 
-pub(crate) use crew::Crew;
+pub(crate) use crew::{Crew, Visitor};
 pub(crate) use descent::Descent;
 pub use limits::{Counters, Limits, Notice};
 pub use meter::Meter;
@@ -42,7 +42,7 @@ use origins::Origins;
 use remote::Remote;
 use slab::Slab;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,6 +72,7 @@ pub struct Reactor<K: Kernel = Linux> {
     told: Told,
     /// Who serves connections in its place.
     crew: Option<Box<dyn Crew>>,
+    next_ticket: u32,
     /// Whose connections they are, where [`Limits::per_address_max`] asks.
     origins: Origins,
     /// Listeners that rest until a connection ends.
@@ -91,13 +92,9 @@ pub struct Reactor<K: Kernel = Linux> {
 enum Source {
     Bell,
     Listener(Box<Listener>),
-    Watched(Box<Watched>),
+    /// What tells that there is news for the crew.
+    OfCrew(OwnedFd),
     Connection(Connection),
-}
-
-struct Watched {
-    fd: OwnedFd,
-    act: Box<dyn FnMut(BorrowedFd<'_>) -> bool>,
 }
 
 struct Listener {
@@ -172,6 +169,7 @@ impl<K: Kernel> Reactor<K> {
             trace: None,
             told: Told::default(),
             crew: None,
+            next_ticket: 0,
             origins: Origins::default(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
@@ -208,23 +206,21 @@ impl<K: Kernel> Reactor<K> {
         self.open(socket.into(), protocol, None).map_err(|(error, _)| error)
     }
 
-    /// Lets `act` see to `fd` whenever it is readable, until it says that this was the last time.
+    /// From now on `crew` serves what is accepted, and looks whenever one of `watched` is readable.
     ///
     /// # Errors
     /// What the poller says.
-    pub(crate) fn watch(&mut self, fd: OwnedFd, act: impl FnMut(BorrowedFd<'_>) -> bool + 'static) -> io::Result<()> {
-        let token = self.slots.insert(Source::Watched(Box::new(Watched { fd, act: Box::new(act) })));
-        let Some(Source::Watched(watched)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
-        let added = self.poller.add(watched.fd.as_fd(), token, Interest::READ);
-        if added.is_err() {
-            self.slots.remove(token); // Whoever has a slot is watched.
-        }
-        added
-    }
-
-    /// From now on `crew` serves what is accepted.
-    pub(crate) fn hand_over_to(&mut self, crew: impl Crew + 'static) {
+    pub(crate) fn hand_over_to(&mut self, crew: impl Crew + 'static, watched: Vec<OwnedFd>) -> io::Result<()> {
         self.crew = Some(Box::new(crew));
+        for fd in watched {
+            let token = self.slots.insert(Source::OfCrew(fd));
+            let Some(Source::OfCrew(fd)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
+            if let Err(error) = self.poller.add(fd.as_fd(), token, Interest::READ) {
+                self.slots.remove(token); // Whoever has a slot is watched.
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Stops the loop from elsewhere.
@@ -336,10 +332,9 @@ impl<K: Kernel> Reactor<K> {
                 self.poller.exhausted(self.remote.as_fd(), Direction::Read);
             }
             Some(Source::Listener(_)) => self.accepting.push(event.token),
-            Some(Source::Watched(watched)) => {
-                let is_last = !(watched.act)(watched.fd.as_fd());
-                if is_last {
-                    self.close(event.token);
+            Some(Source::OfCrew(_)) => {
+                if let Some(crew) = &mut self.crew {
+                    crew.look();
                 }
             }
             Some(Source::Connection(_)) if event.readable => self.receive(event),
@@ -393,7 +388,7 @@ impl<K: Kernel> Reactor<K> {
         for slot in expired.drain(..) {
             let Some(token) = self.slots.token(slot) else { continue };
             match self.slots.get_mut(token) {
-                None | Some(Source::Bell | Source::Watched(_)) => {}
+                None | Some(Source::Bell | Source::OfCrew(_)) => {}
                 Some(Source::Listener(_)) => self.resume_listener(token),
                 Some(Source::Connection(Connection { sending: Some(sending), socket, link, .. })) => {
                     let now = self.now.monotonic;
@@ -524,7 +519,7 @@ impl<K: Kernel> Reactor<K> {
             None => {}
             Some(Source::Bell) => self.unwatch(self.remote.clone().as_fd()),
             Some(Source::Listener(listener)) => self.unwatch(listener.socket.as_fd()),
-            Some(Source::Watched(watched)) => self.unwatch(watched.fd.as_fd()),
+            Some(Source::OfCrew(fd)) => self.unwatch(fd.as_fd()),
             Some(Source::Connection(mut connection)) => {
                 let waker = || self.remote.waker(token);
                 // What it says now reaches nobody.

@@ -6,6 +6,7 @@
 //! [`BorrowedFd`]: std::os::fd::BorrowedFd
 
 mod cores;
+mod fork;
 mod fs;
 mod kernel;
 mod memory;
@@ -15,6 +16,9 @@ mod process;
 mod wait;
 
 pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
+pub use fork::{
+    Ended, Forked, SoleThread, child_signal, clear_child_signal, exit_now, fork, ignore_children, reap, reap_one,
+};
 pub use fs::{
     DirectoryEntry, EntryKind, FileState, LastLink, OpenHow, open_beneath, open_component, open_directory,
     open_following, read_directory, state_of,

@@ -37,11 +37,11 @@ pub fn main() -> ExitCode {
         (None, Some(order)) => return code(crate::lab::hold::hold(order).map_err(|error| error.to_string())),
         (None, None) => {}
     }
-    if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
-        Options::command().error(ErrorKind::ArgumentConflict, error).exit();
-    }
     if let Some(message) = options::misplaced(&matches, options.model()) {
         Options::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
+        Options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
     code(serve(options))
 }
@@ -140,7 +140,7 @@ fn bind(
         server = server.also_at(address);
     }
     if is_demo {
-        server = demo::add_routes(server, options.backend, options.trigger);
+        server = demo::add_routes(server, options.model.name(), options.backend, options.trigger);
     }
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);

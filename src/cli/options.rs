@@ -20,6 +20,7 @@ Examples:
   tripoll -b 0.0.0.0 -b '[::]' .      let others on the network in
   tripoll --backend poll              the same answers, another way to wait
   tripoll --backend epoll --trigger edge
+  tripoll --model threads             the same answers, a thread a connection in place of the loop
   tripoll --backend select --select-limit 1024
                                       the limit that a fixed fd_set has: past it clients get 503
 
@@ -64,7 +65,7 @@ pub struct Options {
     /// Who serves: reactor, iterative, fork, prefork, threads or thread-pool
     ///
     /// reactor: one thread, one loop, all connections. iterative: one client after another. fork, threads: a process or a thread for each
-    /// connection. prefork, thread-pool: a pool of --workers. All answer alike; docs/models.md says what each costs. What sets the loop up
+    /// connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike; docs/models.md says what each costs. What sets the loop up
     /// (--backend and so on) belongs to the reactor.
     #[arg(long, value_name = "MODEL", value_enum, default_value_t, hide_possible_values = true)]
     #[arg(help_heading = "Waiting", env = "TRIPOLL_MODEL", hide_env = true)]
@@ -269,6 +270,20 @@ pub enum ModelName {
     Prefork,
     Threads,
     ThreadPool,
+}
+
+impl ModelName {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            ModelName::Reactor => "reactor",
+            ModelName::Iterative => "iterative",
+            ModelName::Fork => "fork",
+            ModelName::Prefork => "prefork",
+            ModelName::Threads => "threads",
+            ModelName::ThreadPool => "thread-pool",
+        }
+    }
 }
 
 /// How fork leaves no zombies.

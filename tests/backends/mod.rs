@@ -13,12 +13,13 @@ macro_rules! on_every_backend {
 pub(crate) use on_every_backend;
 
 /// Makes of each `fn fact(way: Way)` a test on every model but the reactor that can live beside the harness's threads: `iterative::fact`,
-/// `threads::fact`.
+/// `threads::fact`, `thread_pool::fact`.
 #[allow(unused_macros)] // Not every test has models.
 macro_rules! on_every_threaded_model {
     ($($fact:ident),+ $(,)?) => {
         mod iterative { $(#[test] fn $fact() { super::$fact(tripoll::Model::Iterative.into()) })+ }
         mod threads { $(#[test] fn $fact() { super::$fact(tripoll::Model::Threads.into()) })+ }
+        mod thread_pool { $(#[test] fn $fact() { super::$fact(tripoll::Model::ThreadPool { workers: 2 }.into()) })+ }
     };
 }
 #[allow(unused_imports)]

@@ -1,5 +1,6 @@
 //! A service on a loop of its own thread, or under another model, stopped when it goes out of scope.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
@@ -15,6 +16,15 @@ use tripoll::reactor::{self, Handle, Reactor};
 pub struct Way {
     model: Model,
     strategy: Strategy,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.model {
+            Model::Reactor => self.strategy.fmt(f),
+            model => model.fmt(f),
+        }
+    }
 }
 
 impl From<Strategy> for Way {

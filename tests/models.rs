@@ -397,6 +397,7 @@ fn past_the_cap_the_newest_is_told_503(model: &[&str]) {
         client.rest(true);
         is_served
     });
+    drop(served);
     process.signal("TERM");
     let (code, _, stderr) = process.end();
     assert_eq!(code, Some(0));

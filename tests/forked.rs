@@ -27,7 +27,9 @@ const MODELS: [(&str, Model); 8] = [
     ("thread_pool", Model::ThreadPool { workers: 2 }),
 ];
 
-const FACTS: [(&str, fn(SocketAddr)); 5] = [
+type Fact = fn(SocketAddr);
+
+const FACTS: [(&str, Fact); 5] = [
     ("a_timer_answers", |address| assert_eq!(body(address, "GET /later", ""), "later")),
     ("work_is_done_elsewhere", |address| assert_eq!(body(address, "GET /offload", ""), "done by offload")),
     ("a_stream_goes_on_from_another_thread", |address| {

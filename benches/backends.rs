@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo bench --bench backends              # all
 //! cargo bench --bench backends -- wrk       # the generator beside wrk alone
-//! cargo bench --bench backends -- haproxy   # haproxy by epoll and by poll: the same story of a program that nobody here wrote
+//! cargo bench --bench backends -- haproxy   # haproxy by epoll and by poll beside tripoll by both: the story of a program that nobody here wrote
 //! ```
 
 // The command uses all of it; here it is run in parts.
@@ -16,7 +16,9 @@ use lab::generator::{self, Load, Pace};
 use lab::hold::{Held, Order};
 use lab::interrupt::Interrupt;
 use lab::plan::Options;
-use std::io::{BufRead, BufReader, Read, Write};
+use lab::row::Spread;
+use lab::site::{self, Site};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,11 +28,23 @@ use tripoll::sys;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tripoll");
 
-/// Rounds in which both have their turn, and how long each takes.
+/// Rounds in which all have their turn.
 const ROUNDS: usize = 5;
-const SECONDS: u64 = 2;
+
+/// wrk takes whole seconds.
+const WRK_TIME: Duration = Duration::from_secs(2);
 
 const CONNECTIONS: usize = 64;
+const TARGET: &str = "/hello/you";
+
+/// The share of the server's core from which on it was the bottleneck.
+const SATURATED: f64 = 0.95;
+
+/// The share of the time that others may have the server's core before requests a second are theirs too.
+const DISTURBED: f64 = 0.05;
+
+/// How far from each other two generators may be that measure the same.
+const AGREEMENT: f64 = 0.1;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -69,28 +83,41 @@ fn is_installed(program: &str) -> bool {
     Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-struct Running(Child, SocketAddrV4);
+/// A server that runs, and ends with this value.
+struct Running {
+    child: Child,
+    address: SocketAddrV4,
+}
 
 impl Running {
-    /// A server of 1 KiB on the core that the lab's servers have.
-    fn new(core: usize) -> Running {
+    /// tripoll, waiting as `flags` say.
+    fn tripoll(site: &Site, flags: &[&str], core: usize) -> Running {
         let mut command = Command::new(PROGRAM);
-        command.args(["--demo", "--log", "off", "--port", "0", "static"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it was built");
+        command.args(flags).args([
+            "--demo",
+            "--log",
+            "off",
+            "--idle-timeout",
+            "1d",
+            "--accept-max",
+            "64",
+            "--port",
+            "0",
+        ]);
+        command.arg(site.folder()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it was built");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a start line");
         let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next());
         sys::pin(Some(child.id()), core).expect("the core is there");
-        Running(child, address.and_then(|address| address.parse().ok()).expect("an address"))
+        Running { child, address: address.and_then(|address| address.parse().ok()).expect("an address") }
     }
-}
 
-impl Running {
     /// haproxy on one thread, that answers every request itself.
     fn haproxy(folder: &Path, flags: &[&str], core: usize) -> Running {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a port");
         let SocketAddr::V4(address) = probe else { unreachable!("bound to an address of version 4") };
-        let file = folder.join("haproxy.cfg");
+        let file = folder.join(format!("haproxy-{}.cfg", address.port()));
         let configuration = format!(
             "global\n nbthread 1\n maxconn 9000\ndefaults\n mode http\n timeout client 1h\n timeout http-request 1h\n \
              timeout http-keep-alive 1h\nfrontend f\n bind {address}\n http-request return status 200 content-type text/plain \
@@ -99,8 +126,8 @@ impl Running {
         std::fs::write(&file, configuration).expect("a file");
         let mut command = Command::new("haproxy");
         command.args(flags).arg("-db").arg("-f").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = Running(command.spawn().expect("it is installed"), address);
-        sys::pin(Some(running.0.id()), core).expect("the core is there");
+        let running = Running { child: command.spawn().expect("it is installed"), address };
+        sys::pin(Some(running.child.id()), core).expect("the core is there");
         let give_up = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < give_up, "haproxy does not listen");
@@ -109,130 +136,181 @@ impl Running {
         running
     }
 
-    /// CPU time so far: the first figure of proc(5)'s schedstat.
-    fn cpu_microseconds(&self) -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.0.id())).unwrap_or_default();
-        text.split(' ').next().and_then(|first| first.parse::<f64>().ok()).expect("it runs") / 1000.0
+    /// Microseconds so far on its core, and ready to run while others were there: the first two figures of proc(5)'s schedstat.
+    fn times(&self) -> [f64; 2] {
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap_or_default();
+        let mut figures = text.split(' ').map_while(|figure| figure.parse::<f64>().ok());
+        [(); 2].map(|()| figures.next().expect("it runs") / 1000.0)
+    }
+
+    fn hold(&self, connections: usize, core: usize, interrupt: &'static Interrupt) -> Option<Held<'static>> {
+        let order = Order { address: self.address, connections };
+        let held =
+            (connections > 0).then(|| Held::open(Path::new(PROGRAM), order, core, interrupt).expect("it holds"))?;
+        assert_eq!(held.connections(), connections, "all of them are answered");
+        Some(held)
+    }
+
+    /// Under the lab's generator.
+    fn measure(&self, time: Duration) -> Sample {
+        // As wrk asks.
+        let request = format!("GET {TARGET} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).into_bytes();
+        let load = Load {
+            address: self.address,
+            answer_bytes: site::answer_bytes(self.address, &request, 1).expect("it answers"),
+            request,
+            requests_per_send: 1,
+            connections: CONNECTIONS,
+            closes: false,
+            pace: Pace::Closed,
+            warm_up: Duration::from_millis(100),
+            time,
+        };
+        let mut before = [0.0; 2];
+        let begin = || {
+            before = self.times();
+            Ok(())
+        };
+        let measured = generator::run(&load, &Interrupt::default(), begin).expect("it measures");
+        let after = self.times();
+        assert_eq!(measured.errors.total(), 0, "{:?}", measured.errors);
+        Sample::new(measured.requests as f64, measured.elapsed.as_secs_f64(), before, after)
+    }
+
+    /// Under wrk, which counts the same requests.
+    fn measure_by_wrk(&self) -> Sample {
+        let mut command = Command::new("wrk");
+        command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{}s", WRK_TIME.as_secs())]);
+        let before = self.times();
+        let output = command.arg(format!("http://{}{TARGET}", self.address)).output().expect("wrk");
+        let after = self.times();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let number = |word: &str| {
+            let line = text.lines().find(|line| line.contains(word)).unwrap_or_default();
+            line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).expect("wrk counts")
+        };
+        let (requests, per_second) = (number("requests in"), number("Requests/sec:"));
+        Sample::new(requests, requests / per_second, before, after)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn beside_wrk() {
-    if !is_installed("wrk") {
-        return println!("skipped: wrk is not installed");
-    }
-    let cores = sys::allowed_cores().expect("Linux");
-    let (server_core, own_core) = (cores[0], cores[cores.len() - 1]);
-    let running = Running::new(server_core);
-    sys::pin(None, own_core).expect("the core is there"); // wrk inherits it.
-    let load = load(running.1, Duration::from_secs(SECONDS));
-    let (mut speeds, mut costs) = (Vec::new(), Vec::new());
-    println!("round  req/s: lab      wrk    ratio  CPU µs/req: lab    wrk    ratio");
-    for round in 0..ROUNDS {
-        let mut before = 0.0;
-        let begin = || {
-            before = running.cpu_microseconds();
-            Ok(())
-        };
-        let measured = generator::run(&load, &Interrupt::default(), begin).expect("it measures");
-        let own_cost = (running.cpu_microseconds() - before) / measured.requests as f64;
-        let own = measured.requests as f64 / measured.elapsed.as_secs_f64();
-        let before = running.cpu_microseconds();
-        let (requests, wrk) = wrk(running.1);
-        let wrk_cost = (running.cpu_microseconds() - before) / requests;
-        speeds.push(own / wrk);
-        costs.push(own_cost / wrk_cost);
-        let (speed, cost) = (own / wrk, own_cost / wrk_cost);
-        println!("{round:>5}  {own:>10.0}  {wrk:>7.0}  {speed:>7.3}  {own_cost:>15.2}  {wrk_cost:>5.2}  {cost:>7.3}");
-    }
-    let median = |mut ratios: Vec<f64>| {
-        ratios.sort_by(f64::total_cmp);
-        ratios[ROUNDS / 2]
-    };
-    println!(
-        "the lab's generator over wrk, medians: requests/s {:.3}, CPU per request {:.3}",
-        median(speeds),
-        median(costs)
-    );
+/// What one measurement came to.
+struct Sample {
+    per_second: f64,
+    /// CPU time of the server for a request, in microseconds.
+    cost: f64,
+    /// Of the time: the server on its core, and kept from it by others.
+    share: f64,
+    delayed_share: f64,
 }
 
-fn load(address: SocketAddrV4, time: Duration) -> Load {
-    let request = b"GET /hello/you HTTP/1.1\r\nHost: lab\r\n\r\n".to_vec();
-    Load {
-        address,
-        answer_bytes: answer_bytes(address.into(), &request),
-        request,
-        requests_per_send: 1,
-        connections: CONNECTIONS,
-        closes: false,
-        pace: Pace::Closed,
-        warm_up: Duration::from_millis(100),
-        time,
-    }
-}
-
-/// haproxy that answers by itself, switched to poll by its own flag, beside idle connections.
-fn haproxy() {
-    if !is_installed("haproxy") {
-        return println!("skipped: haproxy is not installed");
-    }
-    let cores = sys::allowed_cores().expect("Linux");
-    let (server_core, own_core) = (cores[0], cores[cores.len() - 1]);
-    sys::pin(None, own_core).expect("the core is there");
-    let folder = tempfile::TempDir::new().expect("a folder");
-    println!("idle   haproxy    req/s  CPU µs/req");
-    for idle in [0, 1_000, 5_000] {
-        for (name, flags) in [("epoll", &[][..]), ("poll", &["-de"])] {
-            let running = Running::haproxy(folder.path(), flags, server_core);
-            let order = Order { address: running.1, connections: idle };
-            let held = Held::open(Path::new(PROGRAM), order, own_core).expect("it holds");
-            assert_eq!(held.connections(), idle, "all of them are answered");
-            let load = load(running.1, Duration::from_millis(600));
-            let mut samples: Vec<(f64, f64)> = (0..ROUNDS)
-                .map(|_| {
-                    let mut before = 0.0;
-                    let begin = || {
-                        before = running.cpu_microseconds();
-                        Ok(())
-                    };
-                    let measured = generator::run(&load, &Interrupt::default(), begin).expect("it measures");
-                    let cost = (running.cpu_microseconds() - before) / measured.requests as f64;
-                    assert_eq!(measured.errors.total(), 0, "{:?}", measured.errors);
-                    (cost, measured.requests as f64 / measured.elapsed.as_secs_f64())
-                })
-                .collect();
-            samples.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let (cost, speed) = samples[ROUNDS / 2];
-            println!("{idle:>5}  {name:<7}  {speed:>7.0}  {cost:>10.2}");
+impl Sample {
+    fn new(requests: f64, seconds: f64, before: [f64; 2], after: [f64; 2]) -> Sample {
+        let [cpu, delayed] = [after[0] - before[0], after[1] - before[1]];
+        let share = |microseconds: f64| microseconds / 1e6 / seconds;
+        Sample {
+            per_second: requests / seconds,
+            cost: cpu / requests,
+            share: share(cpu),
+            delayed_share: share(delayed),
         }
     }
 }
 
-/// Requests, and requests a second, that wrk counts.
-fn wrk(address: SocketAddrV4) -> (f64, f64) {
-    let mut command = Command::new("wrk");
-    command.args([
-        "-t1",
-        &format!("-c{CONNECTIONS}"),
-        &format!("-d{SECONDS}s"),
-        &format!("http://{address}/hello/you"),
-    ]);
-    let output = command.output().expect("wrk");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_default().to_string();
-    let number = |line: String| line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).expect("wrk counts");
-    (number(line("requests in")), number(line("Requests/sec:")))
+/// The server's core, and the generator's, to which this thread is bound: what it starts inherits that.
+fn cores() -> (usize, usize) {
+    let cores = sys::allowed_cores().expect("Linux");
+    let (server_core, own_core) = (cores[0], cores[cores.len() - 1]);
+    sys::pin(None, own_core).expect("the core is there");
+    (server_core, own_core)
 }
 
-fn answer_bytes(address: SocketAddr, request: &[u8]) -> usize {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.write_all(request).expect("it reads");
-    // Small enough to come at once, and the server keeps the connection.
-    stream.read(&mut [0; 4096]).expect("it answers")
+/// The same server under the lab's generator and under wrk, in turns: as many connections, the same bytes, the same cores, as long.
+/// Requests a second must agree where the server is the bottleneck of both; where its core has time to spare they are the generators' own.
+fn beside_wrk() {
+    if !is_installed("wrk") {
+        return println!("skipped: wrk is not installed");
+    }
+    let (server_core, own_core) = cores();
+    let site = Site::new().expect("a folder");
+    for (flags, idle) in [(["--backend", "epoll"], 0), (["--backend", "poll"], 1_000)] {
+        let running = Running::tripoll(&site, &flags, server_core);
+        let _held = running.hold(idle, own_core, quiet());
+        println!("{} beside {idle} idle, {CONNECTIONS} connections", flags[1]);
+        println!("round  req/s: lab      wrk  ratio   CPU µs/req: lab    wrk  ratio   server's core: lab   wrk");
+        let mut rounds = Vec::new();
+        for round in 0..ROUNDS {
+            let (lab, wrk) = (running.measure(WRK_TIME), running.measure_by_wrk());
+            let (speed, cost) = (lab.per_second / wrk.per_second, lab.cost / wrk.cost);
+            println!(
+                "{round:>5}  {:>10.0}  {:>7.0}  {speed:>5.3}   {:>15.2}  {:>5.2}  {cost:>5.3}   {:>17.0} %  {:>3.0} %",
+                lab.per_second,
+                wrk.per_second,
+                lab.cost,
+                wrk.cost,
+                lab.share * 100.0,
+                wrk.share * 100.0
+            );
+            rounds.push([speed, cost, lab.share, wrk.share, lab.delayed_share.max(wrk.delayed_share)]);
+        }
+        let of = |at: usize| Spread::of(rounds.iter().map(|round| round[at])).expect("there are rounds");
+        let (speed, cost, least_share) = (of(0), of(1), of(2).median.min(of(3).median));
+        let agrees = |ratio: Spread| if (ratio.median - 1.0).abs() <= AGREEMENT { "agrees" } else { "DIFFERS" };
+        let verdict = match least_share {
+            _ if of(4).median > DISTURBED => "others took the server's core at times: no verdict",
+            share if share < SATURATED => "the server had time to spare: that is the generators' own, no verdict",
+            _ => agrees(speed),
+        };
+        let said = |ratio: Spread| format!("{:.3} ({:.3}–{:.3})", ratio.median, ratio.least, ratio.greatest);
+        println!("lab over wrk: CPU a request {}: {}", said(cost), agrees(cost));
+        println!("lab over wrk: requests/s {}: {verdict}\n", said(speed));
+    }
+}
+
+/// haproxy that answers by itself, switched to poll by its own flag, and tripoll by both, beside idle connections: two curves side by side.
+fn haproxy() {
+    if !is_installed("haproxy") {
+        return println!("skipped: haproxy is not installed");
+    }
+    let (server_core, own_core) = cores();
+    let (site, folder) = (Site::new().expect("a folder"), tempfile::TempDir::new().expect("a folder"));
+    println!("CPU µs a request, {CONNECTIONS} connections busy: median of {ROUNDS} rounds (least–greatest)");
+    println!(
+        "idle   {:<20} {:<20}  ratio   {:<20} {:<20}  ratio",
+        "haproxy, epoll", "haproxy, poll", "tripoll, epoll", "tripoll, poll"
+    );
+    for idle in [0, 1_000, 5_000] {
+        let servers = [
+            Running::haproxy(folder.path(), &[], server_core),
+            Running::haproxy(folder.path(), &["-de"], server_core),
+            Running::tripoll(&site, &["--backend", "epoll"], server_core),
+            Running::tripoll(&site, &["--backend", "poll"], server_core),
+        ];
+        let _held: Vec<_> = servers.iter().map(|server| server.hold(idle, own_core, quiet())).collect();
+        let rounds: Vec<Vec<f64>> = (0..ROUNDS)
+            .map(|_| servers.iter().map(|server| server.measure(Duration::from_millis(600)).cost).collect())
+            .collect();
+        let costs: Vec<Spread> = (0..servers.len())
+            .map(|at| Spread::of(rounds.iter().map(|round| round[at])).expect("there are rounds"))
+            .collect();
+        let said = |cost: Spread| format!("{:.1} ({:.1}–{:.1})", cost.median, cost.least, cost.greatest);
+        print!("{idle:<6}");
+        for pair in costs.chunks(2) {
+            let ratio = pair[1].median / pair[0].median;
+            print!(" {:<20} {:<20}  {ratio:>5.2}  ", said(pair[0]), said(pair[1]));
+        }
+        println!();
+    }
+}
+
+/// Nobody interrupts: Ctrl-C ends a bench.
+fn quiet() -> &'static Interrupt {
+    Box::leak(Box::default())
 }

@@ -49,7 +49,7 @@ fn main() {
 fn instructions(site: &TempDir, request: &str, at_once: u64, requests: u64) -> u64 {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", env!("CARGO_BIN_EXE_tripoll")]);
-    command.args(["-p", "0", "--demo", "--log", "off"]).arg(site.path());
+    command.args(["-p", "0", "--demo", "--log", "off", "--sandbox", "off"]).arg(site.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = Server(command.spawn().expect("valgrind"));
     let address = server.address();

@@ -1,15 +1,23 @@
 //! Servers beside each other on one machine: this one under each strategy, a program that parses nothing, and nginx, lighttpd, h2o where
 //! they are installed. Server on core 0, wrk on core 1; what counts is the server's CPU time per request, as a ratio to the first server of
-//! the same round.
+//! the same round. In `open`, which is the lab's generator at half of what the slowest of them can do, it is how long requests take.
 //!
 //! ```sh
-//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,idle] [--rounds 5] [--seconds 2] [--only epoll,nginx]
+//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,open,idle] [--rounds 5] [--seconds 2] [--only epoll,nginx]
 //! ```
 
 mod browser;
+// The command uses all of it; here it is its generator.
+#[allow(dead_code, unused_imports)]
+#[path = "../src/lab/mod.rs"]
+mod lab;
 #[path = "peers/limit.rs"]
 mod limit;
 
+use lab::generator::{self, Load, Measured, Pace};
+use lab::interrupt::Interrupt;
+use lab::row::{Spread, is_late};
+use lab::site;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -18,6 +26,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tripoll::sys;
+
+/// Those that others wrote.
+const PEERS: [&str; 3] = ["nginx", "lighttpd", "h2o"];
+
+/// Where wrk and the lab's generator run; the servers have core 0.
+const GENERATOR_CORE: usize = 1;
 
 const CLOSE: &str = "Connection: close\r\n";
 
@@ -80,6 +95,9 @@ fn main() {
     for work in WORKS.iter().filter(|work| options.works.iter().any(|name| name == work.name)) {
         measure(work, &servers, &options);
     }
+    if options.works.iter().any(|name| name == "open") {
+        measure_open(&servers, &options);
+    }
     if options.works.iter().any(|name| name == "idle") {
         measure_idle(&servers, &options);
     }
@@ -89,7 +107,7 @@ fn options(arguments: &[String]) -> Options {
     let list = |text: &String| text.split(',').map(str::to_string).collect::<Vec<_>>();
     let value = |flag: &str| arguments.iter().position(|word| word == flag).and_then(|at| arguments.get(at + 1));
     let count = |flag: &str, default: usize| value(flag).map_or(default, |text| text.parse().expect("a number"));
-    let all = || WORKS.iter().map(|work| work.name.to_string()).chain(["idle".to_string()]).collect();
+    let all = || WORKS.iter().map(|work| work.name.to_string()).chain(["open", "idle"].map(str::to_string)).collect();
     let works = value("--work").map_or_else(all, list);
     Options { works, rounds: count("--rounds", 5), seconds: count("--seconds", 2), only: value("--only").map(list) }
 }
@@ -131,7 +149,8 @@ fn servers(site: &Path) -> Vec<Server> {
         ("select", "--backend select"),
     ] {
         let command = vec![env!("CARGO_BIN_EXE_tripoll").to_string()];
-        let command = [command, words(flags), words("--demo --log off -p PORT"), vec![www.clone()]].concat();
+        let command =
+            [command, words(flags), words("--demo --log off --sandbox off -p PORT"), vec![www.clone()]].concat();
         servers.push(Server { name, command });
     }
     let peers = [
@@ -252,7 +271,8 @@ struct Sample {
 
 fn load(running: &Running, work: &Work, seconds: usize, lua: &Path) -> Sample {
     let mut command = Command::new("taskset");
-    command.args(["-c", "1", "wrk", "-t1", "--latency", &format!("-c{}", work.connections), &format!("-d{seconds}s")]);
+    command.args(["-c", &GENERATOR_CORE.to_string(), "wrk", "-t1", "--latency"]);
+    command.args([format!("-c{}", work.connections), format!("-d{seconds}s")]);
     for field in work.fields.lines() {
         command.args(["-H", field]);
     }
@@ -318,6 +338,63 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// How long requests take that come at a fixed rate, from when each was due: the same rate for all, half of the least peak.
+fn measure_open(servers: &[Server], options: &Options) {
+    let running: Vec<_> = chosen(servers, options).filter_map(|server| Running::new(server, &KEEP)).collect();
+    sys::pin(None, GENERATOR_CORE).expect("the core is there");
+    let under = |server: &Running, pace: Pace| -> Measured {
+        let SocketAddr::V4(address) = server.address else { unreachable!("it listens at 127.0.0.1") };
+        let request = format!("GET {} HTTP/1.1\r\nHost: lab\r\n\r\n", KEEP.path).into_bytes();
+        let load = Load {
+            address,
+            answer_bytes: site::answer_bytes(address, &request, 1).expect("it answers"),
+            request,
+            requests_per_send: 1,
+            connections: KEEP.connections,
+            closes: false,
+            pace,
+            warm_up: Duration::from_millis(200),
+            time: Duration::from_secs(options.seconds as u64),
+        };
+        generator::run(&load, &Interrupt::default(), || Ok(())).expect("it measures")
+    };
+    let peaks = running.iter().map(|server| {
+        let measured = under(server, Pace::Closed);
+        measured.requests as f64 / measured.elapsed.as_secs_f64()
+    });
+    let rate = peaks.fold(f64::INFINITY, f64::min) / 2.0;
+    println!("open: {rate:.0} requests a second, half the peak of the slowest; µs, median of rounds (least–greatest)");
+    println!("{:<8} {:<12} {:>22} {:>26} {:>26}  p99 sent late", "work", "server", "p50", "p99", "p99.9");
+    let mut rounds: Vec<Vec<Measured>> = running.iter().map(|_| Vec::new()).collect();
+    for _ in 0..options.rounds {
+        for (server, own) in running.iter().zip(&mut rounds) {
+            own.push(under(server, Pace::Open { requests_per_second: rate }));
+        }
+    }
+    let (mut p99s, mut was_late) = (Vec::new(), false);
+    for (server, own) in running.iter().zip(&rounds) {
+        let of = |quantile: f64| {
+            let values = own.iter().map(|measured| measured.latencies.value_at_quantile(quantile) as f64 / 1000.0);
+            Spread::of(values).expect("there is a round")
+        };
+        let said = |spread: Spread| format!("{:.0} ({:.0}–{:.0})", spread.median, spread.least, spread.greatest);
+        let late = median(own.iter().map(|measured| measured.lateness.value_at_quantile(0.99) as f64 / 1000.0));
+        let errors: u64 = own.iter().map(|measured| measured.errors.total()).sum();
+        let trouble = if errors == 0 { String::new() } else { format!("  ERRORS: {errors}") };
+        let (p50, p99, p999) = (said(of(0.5)), said(of(0.99)), said(of(0.999)));
+        println!("{:<8} {:<12} {p50:>22} {p99:>26} {p999:>26}  {late:.0}{trouble}", "open", server.name);
+        was_late |= is_late(late, of(0.99).median);
+        p99s.push((server.name, of(0.99).median));
+    }
+    let p99_of = |name: &str| p99s.iter().find(|(found, _)| *found == name).map(|(_, p99)| *p99);
+    let peers = p99s.iter().filter(|(name, _)| PEERS.contains(name)).min_by(|a, b| a.1.total_cmp(&b.1));
+    if let (Some(own), Some((name, best))) = (p99_of("epoll"), peers) {
+        let ratio = own / best;
+        let verdict = if was_late { "; requests were sent late, which is no server's doing: no verdict" } else { "" };
+        println!("open: p99 of epoll over that of {name}, the best of the peers: {ratio:.2}{verdict}");
+    }
 }
 
 /// What an idle connection that was answered once costs in memory.

@@ -18,8 +18,10 @@
 //!
 //! ```text
 //!   server      HttpServer: the one place where HTTP meets sockets
+//!   sandbox     what a server has no need of, given up (a feature)
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   router  files        what answers a request
+//!   websocket            what follows a request that asks for more than an answer
 //!   http                 HTTP/1.1 without sockets or clocks
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   protocol             the waist: a connection less its socket
@@ -29,8 +31,8 @@
 //! ```
 //!
 //! To see how a server waits, read [`poller`], whose [`Poller`](poller::Poller) is the contract, then [`reactor`]. To see how HTTP is
-//! read, begin at [`http`]. To speak something else on the same loop, implement [`Protocol`](protocol::Protocol), as
-//! `examples/echo.rs` does in fifty lines.
+//! read, begin at [`http`]; for sockets that stay open, at [`websocket`]. To speak something else on the same loop, implement
+//! [`Protocol`](protocol::Protocol), as `examples/echo.rs` does in fifty lines.
 
 pub mod files;
 pub mod http;
@@ -40,11 +42,14 @@ pub mod poller;
 pub mod protocol;
 pub mod reactor;
 pub mod router;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod server;
 #[doc(hidden)]
 pub mod sys;
 mod timer;
 mod transport;
+pub mod websocket;
 
 pub use http::{Request, Response, date};
 pub use models::Model;

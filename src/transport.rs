@@ -102,7 +102,7 @@ pub fn flush(
                 let now = left.min(SEND_FILE_BYTES_MAX).min(*budget);
                 // What the head promised was a file of that size and time. Its last bytes are held back where that is no longer so: a
                 // short answer is seen to be broken, a padded or mixed one is not.
-                if now == left && !file.is_unchanged().unwrap_or(false) {
+                if now == left && !kernel.stat(file.file()).is_ok_and(|metadata| file.is_unchanged(&metadata)) {
                     return Flushed::Dead;
                 }
                 match kernel.send_file(socket, file.file(), range.start, now as usize) {

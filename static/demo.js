@@ -1,8 +1,8 @@
 // What moves on the page. Everything else on it works without this file.
 //
-// The figures come from the demonstration's routes. Routes answer before files, so where the demonstration is off,
-// `counters` is the file of that name beside this one, which has no backend in it: the page learns that without a
-// request that fails, and says so.
+// The figures come from the demonstration's routes: once a second by server-sent events, or, where a server has no
+// streams, by asking. Routes answer before files, so where the demonstration is off, `counters` is the file of that
+// name beside this one, which has no backend in it: the page learns that without a request that fails, and says so.
 
 "use strict";
 
@@ -112,7 +112,7 @@ function show(reading, before) {
   const isLoop = counters.model === "reactor";
   element("backend").textContent = isLoop ? counters.backend : counters.model;
   element("trigger").textContent = counters.trigger;
-  element("loop").hidden = element("moving").hidden = !isLoop;
+  for (const id of ["loop", "moving", "how"]) element(id).hidden = !isLoop;
   element("time").textContent = time;
   element("requests").textContent = exact.format(counters.requests);
   element("connections").textContent = exact.format(counters.connections.open);
@@ -150,28 +150,72 @@ function untilWatched() {
   });
 }
 
-/** Reads the server once a second for as long as somebody looks. One loop, so no two requests of it overlap. */
+let [last, failures] = [null, 0];
+
+/** Puts what the server said on the page. */
+function take({ counters, time }) {
+  const reading = { at: performance.now(), counters, time };
+  // Fewer turns than before: another server has taken its place.
+  const isSame = last && last.counters.turns <= counters.turns;
+  show(reading, isSame ? last : null);
+  [last, failures] = [reading, 0];
+  say("");
+}
+
+function miss() {
+  failures += 1;
+  element("panel").classList.add("stale");
+  say(IS_AWAY);
+}
+
+const askedTime = async () => (await (await fetched("time")).text()).trim();
+
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
+
+/** Listens for as long as somebody looks. Whether the server has such a stream; if not, it is to be asked. */
+function listen() {
+  return new Promise(resolve => {
+    const events = new EventSource("events");
+    const end = isThere => {
+      events.close();
+      document.removeEventListener("visibilitychange", look);
+      element("pause").removeEventListener("click", look);
+      resolve(isThere);
+    };
+    const look = () => isWatched() || end(true);
+    events.onmessage = async event => {
+      const { counters } = JSON.parse(event.data);
+      // A request a second, so that there is something to count where nobody else asks.
+      await askedTime().then(time => take({ counters, time }), miss);
+    };
+    events.onerror = () => {
+      // Refused, and not cut off: the browser does not try again, and an answer was there.
+      if (events.readyState === EventSource.CLOSED) return end(false);
+      miss();
+      end(true);
+    };
+    document.addEventListener("visibilitychange", look);
+    element("pause").addEventListener("click", look);
+  });
+}
+
+/** Reads the server once a second for as long as somebody looks: by listening, or by asking where that is refused. */
 async function watch() {
-  let [before, failures] = [null, 0];
+  let hasStream = true;
   for (;;) {
     await untilWatched();
     const began = performance.now();
     try {
       const counters = await (await fetched("counters")).json();
       if (counters.backend === null) return say(IS_OFF);
-      const reading = { at: performance.now(), counters, time: (await (await fetched("time")).text()).trim() };
-      // Fewer turns than before: another server has taken its place.
-      const isSame = before && before.counters.turns <= counters.turns;
-      show(reading, isSame ? before : null);
-      [before, failures] = [reading, 0];
-      say("");
+      // Under another model there is no such stream.
+      if (hasStream && counters.model === "reactor") hasStream = await listen();
+      else take({ counters, time: await askedTime() });
     } catch {
-      failures += 1;
-      element("panel").classList.add("stale");
-      say(IS_AWAY);
+      miss();
     }
     const period = Math.min(PERIOD_MS * 2 ** failures, failures ? RETRY_MS_MAX : PERIOD_MS);
-    await new Promise(resolve => setTimeout(resolve, Math.max(0, began + period - performance.now())));
+    await pause(Math.max(0, began + period - performance.now()));
   }
 }
 

@@ -105,6 +105,21 @@ fn what_a_client_chooses_is_cut_so_that_a_line_fits() {
 }
 
 #[test]
+fn what_is_as_long_as_it_may_be_is_written_whole() {
+    let long = |method: usize, target: usize, field: usize| {
+        let (method, target, field) = ("M".repeat(method), "x".repeat(target - 1), "f".repeat(field));
+        format!("{method} /{target} HTTP/1.1\r\nHost: h\r\nReferer: {field}\r\nUser-Agent: {field}\r\n\r\n")
+    };
+    for format in ["combined", "json"] {
+        for (lengths, cuts) in [((64, 2048, 768), 0), ((65, 2048, 768), 1), ((64, 2049, 768), 1), ((64, 2048, 769), 2)]
+        {
+            let lines = log_of(format, &[&long(lengths.0, lengths.1, lengths.2)]);
+            assert_eq!(lines[0].matches("...").count(), cuts, "{format}: {lengths:?}");
+        }
+    }
+}
+
+#[test]
 fn without_a_terminal_nothing_is_logged_unless_asked_for() {
     for flags in [&[][..], &["--log", "auto"], &["--log", "off"]] {
         let folder = folder();
@@ -127,7 +142,9 @@ fn unread(format: &str, folder: &TempDir) -> (Process, SocketAddr, BufReader<Chi
     stdout.read_line(&mut line).unwrap();
     let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
     let stderr = process::lines(child.stderr.take());
-    (Process { child, stdout: process::lines(None::<&[u8]>), stderr }, address, stdout)
+    let process = Process { child, stdout: process::lines(None::<&[u8]>), stderr };
+    process.tells_root();
+    (process, address, stdout)
 }
 
 #[test]
@@ -201,7 +218,11 @@ fn a_terminal_sees_each_answer_in_colour() {
     ] {
         let folder = folder();
         let mut script = Command::new("script");
-        script.args(["-qefc", &format!("exec {} -p 0 .", process::TRIPOLL), "/dev/null"]).current_dir(folder.path());
+        // What root is told would come by the same terminal.
+        let user = if process::is_root() { "--user root" } else { "" };
+        script
+            .args(["-qefc", &format!("exec {} -p 0 {user} .", process::TRIPOLL), "/dev/null"])
+            .current_dir(folder.path());
         script.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (process, _, address) = Process::serving(script);
         let mut client = Client::new(address);

@@ -17,7 +17,7 @@ use tripoll::Trigger;
 use tripoll::poller::Strategy;
 
 on_every_backend! {
-    the_page_shows_the_server_at_work,
+    the_page_shows_the_server_at_work, the_loop_is_shown_turn_by_turn,
 }
 
 /// Where the demonstration lies.
@@ -35,14 +35,18 @@ fn assert_clean(page: &mut Page) {
     assert_eq!(page.console(), [""; 0], "the console is not clean");
 }
 
-fn the_page_shows_the_server_at_work(strategy: Strategy) {
-    let Some(mut browser) = Browser::new() else { return };
-    let (backend, trigger) = match strategy {
+fn flags_of(strategy: Strategy) -> (&'static str, &'static str) {
+    match strategy {
         Strategy::Select { .. } => ("select", "level"),
         Strategy::Poll => ("poll", "level"),
         Strategy::Epoll { trigger: Trigger::Level } => ("epoll", "level"),
         Strategy::Epoll { trigger: Trigger::Edge } => ("epoll", "edge"),
-    };
+    }
+}
+
+fn the_page_shows_the_server_at_work(strategy: Strategy) {
+    let Some(mut browser) = Browser::new() else { return };
+    let (backend, trigger) = flags_of(strategy);
     let (_server, address) = serve(&["--backend", backend, "--trigger", trigger], project());
     let mut page = browser.open(&format!("http://{address}/"));
 
@@ -135,46 +139,65 @@ fn the_page_waits_for_a_server_that_went_away() {
     page.wait_for(&format!("document.querySelector('#backend').innerText === 'poll' && !{state}.checkVisibility()"));
 }
 
-/// How often a page has asked for the counters.
-const ASKED: &str = "performance.getEntriesByName(new URL('counters', location)).length";
+/// How many readings of the server a page has shown.
+const SHOWN: &str = "turns.readings.length";
 
 #[test]
-fn a_page_that_nobody_sees_asks_nothing() {
+fn a_page_that_nobody_sees_hears_nothing() {
     let Some(mut browser) = Browser::new() else { return };
     let (_server, address) = serve(&[], project());
     let url = format!("http://{address}/");
     let mut behind = browser.open(&url);
-    behind.wait_for(&format!("{ASKED} >= 2"));
+    behind.wait_for(&format!("{SHOWN} >= 2"));
     let mut front = browser.open(&url);
     behind.wait_for("document.hidden");
-    let so_far = behind.evaluate(ASKED).as_u64().unwrap();
+    let so_far = behind.evaluate(SHOWN).as_u64().unwrap();
     // Three readings there take more time than three would have here.
-    front.wait_for(&format!("{ASKED} >= 4"));
-    let now = behind.evaluate(ASKED).as_u64().unwrap();
+    front.wait_for(&format!("{SHOWN} >= 4"));
+    let now = behind.evaluate(SHOWN).as_u64().unwrap();
     assert!(now <= so_far + 1, "it was at {so_far}, one may have been on its way, now {now}");
     browser.show(&behind);
-    behind.wait_for(&format!("{ASKED} >= {}", now + 2));
+    behind.wait_for(&format!("{SHOWN} >= {}", now + 2));
     assert_clean(&mut behind);
     assert_clean(&mut front);
 }
 
 #[test]
-fn a_page_that_is_paused_asks_nothing_until_it_goes_on() {
+fn a_page_that_is_paused_hears_nothing_until_it_goes_on() {
     let Some(mut browser) = Browser::new() else { return };
     let (_server, address) = serve(&[], project());
     let url = format!("http://{address}/");
     let mut paused = browser.open(&url);
-    paused.wait_for(&format!("{ASKED} >= 2"));
+    paused.wait_for(&format!("{SHOWN} >= 2"));
     paused.click("#pause");
-    let so_far = paused.evaluate(ASKED).as_u64().unwrap();
+    let so_far = paused.evaluate(SHOWN).as_u64().unwrap();
     let mut beside = browser.open_beside(&url);
-    beside.wait_for(&format!("{ASKED} >= 4"));
+    beside.wait_for(&format!("{SHOWN} >= 4"));
     assert_eq!(paused.evaluate("document.hidden"), false, "both are seen");
-    let now = paused.evaluate(ASKED).as_u64().unwrap();
+    let now = paused.evaluate(SHOWN).as_u64().unwrap();
     assert!(now <= so_far + 1, "it was at {so_far}, one may have been on its way, now {now}");
     paused.click("#pause");
-    paused.wait_for(&format!("{ASKED} >= {}", now + 2));
+    paused.wait_for(&format!("{SHOWN} >= {}", now + 2));
     assert_clean(&mut paused);
+}
+
+/// By any strategy: the newest turns, with work that others make.
+fn the_loop_is_shown_turn_by_turn(strategy: Strategy) {
+    let Some(mut browser) = Browser::new() else { return };
+    let (backend, trigger) = flags_of(strategy);
+    let (_server, address) = serve(&["--backend", backend, "--trigger", trigger], project());
+    let mut page = browser.open(&format!("http://{address}/loop.html"));
+    page.wait_for(&format!("document.querySelector('#backend').innerText === '{backend}, {trigger} trigger'"));
+    let newest = "Number(document.querySelector('#rows td').innerText.replaceAll(',', ''))";
+    page.wait_for("document.querySelectorAll('#rows tr').length === 24");
+    let before = page.evaluate(newest);
+    page.wait_for(&format!("{newest} > {before}"));
+    page.click("#pause");
+    page.wait_for("events === null");
+    page.click("#pause");
+    let before = page.evaluate(newest);
+    page.wait_for(&format!("{newest} > {before}"));
+    assert_clean(&mut page);
 }
 
 #[test]
@@ -206,6 +229,7 @@ fn nothing_is_wider_than_a_phone() {
     page.resize(375, 800);
     for (url, wide) in [
         (format!("http://{page_address}/"), "#panel, #part"),
+        (format!("http://{page_address}/loop.html"), "#panel, .scroll"),
         (format!("http://{page_address}/files/"), "table"),
         (format!("http://{address}/"), "table"),
         (format!("http://{address}/missing"), "h1"),

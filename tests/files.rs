@@ -1063,6 +1063,10 @@ fn a_folder_may_have_its_own_page_for_what_is_not_there() {
             assert_eq!(answer.body, body.as_bytes());
         }
         assert_eq!(site.get("/404.html").status, 200, "asked for by name it is a file");
+        for (size, is_ours) in [(256 * 1024, true), (256 * 1024 + 1, false)] {
+            site.write("404.html", vec![b'x'; size]);
+            assert_eq!(site.get("/none").body.len() == size, is_ours, "a page of {size} bytes");
+        }
         assert_eq!(site.get("/..").status, 400, "only of what is not there");
         fs::remove_file(site.path("404.html")).unwrap();
         symlink("../secret.txt", site.path("404.html")).unwrap();

@@ -63,7 +63,8 @@ fn main() {
     for (name, _) in MODELS {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["serve", name]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (_process, _, address) = Process::serving(command);
+        let process = Process::new(command);
+        let address = process.stdout.recv_timeout(PATIENCE).unwrap().parse().unwrap();
         for (fact, check) in FACTS {
             println!("test {name}::{fact} ...");
             check(address);
@@ -105,7 +106,7 @@ fn serve(model: Model) -> tripoll::Result<()> {
         })
         .route_sink("POST", "/count", |_| Ok(Box::new(Count(0))))
         .bind()?;
-    println!("http://{}/", server.addresses()[0]);
+    println!("{}", server.addresses()[0]);
     server.run()
 }
 

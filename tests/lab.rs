@@ -10,11 +10,13 @@ use lab::generator::{self, Load, Measured, Pace};
 use lab::interrupt::Interrupt;
 use process::{PATIENCE, Process, command};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tripoll::reactor::Handle;
+use tripoll::sys;
 use tripoll::{HttpServer, Response};
 
 const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: lab\r\n\r\n";
@@ -199,12 +201,20 @@ fn a_folder_called_compare_is_a_path() {
     assert!(line.contains("serving ./compare at"), "{line}");
 }
 
-/// Whether there is a process whose words, each ended by NUL, are such.
-fn is_running(is_it: impl Fn(&str) -> bool) -> bool {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .into_iter()
-        .any(|one| std::fs::read_to_string(one.path().join("cmdline")).is_ok_and(|words| is_it(&words)))
+/// The process whose words, each ended by NUL, are such, when there is one.
+fn process_with(is_it: impl Fn(&str) -> bool) -> String {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let found = processes
+            .into_iter()
+            .find(|one| std::fs::read_to_string(one.path().join("cmdline")).is_ok_and(|words| is_it(&words)));
+        if let Some(found) = found {
+            return found.file_name().into_string().unwrap();
+        }
+        assert!(Instant::now() < give_up, "it does not come so far");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -216,15 +226,113 @@ fn an_interrupted_run_keeps_what_was_finished() {
     run.env("TMPDIR", folder.path());
     let process = Process::new(run);
     // Who holds idle connections comes when the rows without them are finished; nobody else here asks for three.
-    let give_up = Instant::now() + PATIENCE;
-    while !is_running(|words| words.contains("--lab-hold") && words.contains(",3\0")) {
-        assert!(Instant::now() < give_up, "it does not come so far");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    process_with(|words| words.contains("--lab-hold") && words.contains(",3\0"));
     process.signal("INT");
     let (code, stdout, stderr) = process.end();
     assert_eq!((code, stderr), (Some(130), vec![]));
     let text = stdout.join("\n");
     assert!(text.contains("Interrupted:") && text.contains("keepalive, 1 active, 0 idle"), "{text}");
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "it leaves nothing behind");
+}
+
+#[test]
+fn an_interrupt_is_heard_while_idle_connections_are_opened() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--backends", "epoll", "--idle", "3001", "--active", "1", "--rounds", "1"];
+    let mut run = command(&words, folder.path());
+    run.env("TMPDIR", folder.path());
+    let process = Process::new(run);
+    let holder = process_with(|words| words.contains("--lab-hold") && words.contains(",3001\0"));
+    // A holder that stands still never says that all are open.
+    assert!(Command::new("kill").args(["-STOP", &holder]).status().unwrap().success());
+    process.signal("INT");
+    let (code, stdout, stderr) = process.end();
+    assert_eq!((code, stderr), (Some(130), vec![]), "{stdout:?}");
+    assert!(stdout.join("\n").contains("Interrupted:"), "{stdout:?}");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "it leaves nothing behind");
+}
+
+#[test]
+fn a_row_in_which_the_generator_was_the_bottleneck_gives_no_verdict() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--idle", "5", "--active", "2", "--rounds", "1", "--seconds", "0.1", "--rate", "200"];
+    let words = [&words[..], &["--backends", "poll,epoll", "--out", "run"]].concat();
+    let (code, table, _) = Process::new(command(&words, folder.path())).end();
+    assert_eq!(code, Some(0), "{}", table.join("\n"));
+    let path = folder.path().join("run/run.json");
+    let measured = std::fs::read(&path).unwrap();
+    // The open loop's own mark is lateness that is large beside what was measured; and others may have had the cores.
+    for (share, lateness, delayed, marked, undecided) in [
+        (0.2, 0.0, 0.0, 0, 0),
+        (0.99, 0.0, 0.0, 1, 1),
+        (0.2, 900.0, 0.0, 1, 1),
+        (0.99, 900.0, 0.0, 2, 2),
+        (0.2, 0.0, 0.5, 0, 1),
+    ] {
+        let mut run: serde_json::Value = serde_json::from_slice(&measured).unwrap();
+        for row in run["rows"].as_array_mut().unwrap() {
+            row["generator_share"] = share.into();
+            row["server_share"] = 0.5.into();
+            row["lateness_p99"] = lateness.into();
+            row["p99"] = 1e3.into();
+            row["server_delayed_share"] = delayed.into();
+            row["generator_delayed_share"] = 0.0.into();
+        }
+        std::fs::write(&path, run.to_string()).unwrap();
+        let (_, table, _) = Process::new(command(&["compare", "--from", "run", "--out", "run"], folder.path())).end();
+        let text = table.join("\n");
+        let rows = table.iter().filter(|line| line.contains("  * ") && line.ends_with("no verdict")).count();
+        let verdicts = table.iter().filter(|line| line.contains("→ ") && line.ends_with("no verdict.")).count();
+        assert_eq!((rows, verdicts), (marked * 2, undecided), "{text}");
+        assert!(!table.iter().any(|line| line.contains("→ ") && line.contains("cost") && share > 0.9), "{text}");
+        let report = std::fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+        assert_eq!(report.contains("no verdict"), undecided > 0);
+    }
+}
+
+#[test]
+fn descriptors_that_do_not_fit_are_said_and_left_out() {
+    let folder = TempDir::new().unwrap();
+    let mut run = Command::new("sh");
+    let words = "compare --backends epoll --idle 0,300 --active 1 --rounds 1 --seconds 0.1";
+    run.args(["-c", &format!("ulimit -n 200 && exec {} {words}", process::TRIPOLL)]).current_dir(folder.path());
+    run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, stdout, stderr) = Process::new(run).end();
+    let text = stdout.join("\n");
+    assert_eq!((code, stderr), (Some(0), vec![]), "{text}");
+    assert!(text.contains("Left out: 300 idle connections: a process may have 200 descriptors here"), "{text}");
+    assert!(text.contains("keepalive, 1 active, 0 idle") && !text.contains("300 idle, closed"), "{text}");
+}
+
+#[test]
+fn with_one_core_it_says_what_that_does_to_the_figures() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--backends", "epoll", "--idle", "0", "--active", "1", "--rounds", "1", "--seconds", "0.1"];
+    // A child may use the cores of the thread that starts it.
+    let started = std::thread::scope(|scope| {
+        let start = || {
+            sys::pin(None, sys::allowed_cores().unwrap()[0]).unwrap();
+            Process::new(command(&words, folder.path()))
+        };
+        scope.spawn(start).join().unwrap()
+    });
+    let (code, stdout, stderr) = started.end();
+    let text = stdout.join("\n");
+    assert_eq!((code, stderr), (Some(0), vec![]), "{text}");
+    assert!(text.contains("Cores this process may use: 1;"), "{text}");
+    assert!(text.contains("Left out: There is one core only: server and generator take turns on it"), "{text}");
+}
+
+#[test]
+fn the_closed_loop_goes_on_until_as_many_are_answered_as_it_has_connections() {
+    let slow = Known::new(|before| {
+        if before < 4 {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        ok()
+    });
+    // Of 0.8 s three are answered, and the first of them is of before.
+    let measured = slow.measure(Pace::Closed, 4, false);
+    assert!(measured.requests >= 4 && measured.errors.total() == 0, "{} {:?}", measured.requests, measured.errors);
+    assert!(measured.elapsed >= Duration::from_millis(800));
 }

@@ -4,10 +4,11 @@ mod backends;
 
 use backends::on_every_backend;
 use std::cell::Cell;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -45,7 +46,8 @@ on_every_backend! {
     a_file_arrives_whole,
     a_file_that_shrinks_is_cut_short,
     a_file_that_is_rewritten_is_cut_short,
-    a_file_that_is_replaced_arrives_whole,
+    a_file_whose_name_or_mode_changes_arrives_whole,
+    who_does_not_close_is_closed,
     an_adopted_socket_is_served,
     connections_that_come_and_go_leave_nothing,
     what_was_read_to_its_end_is_quiet,
@@ -55,6 +57,7 @@ on_every_backend! {
     a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
     a_listener_goes_on_as_soon_as_a_connection_ends,
     a_timer_wakes_a_listener_that_rests,
+    the_kernel_is_given_little_for_who_takes_nothing,
     a_loop_that_goes_down_finishes_what_is_in_flight,
     a_loop_that_goes_down_is_cut_off_after_its_grace,
     who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served,
@@ -657,14 +660,16 @@ fn a_file_that_is_rewritten_is_cut_short(strategy: Strategy) {
     );
 }
 
-fn a_file_that_is_replaced_arrives_whole(strategy: Strategy) {
+fn a_file_whose_name_or_mode_changes_arrives_whole(strategy: Strategy) {
     type Act = fn(&std::path::Path);
-    let acts: [Act; 2] = [
+    let acts: [Act; 4] = [
         |folder| {
             std::fs::write(folder.join("new"), "new").unwrap();
             std::fs::rename(folder.join("new"), folder.join("file")).unwrap();
         },
         |folder| std::fs::remove_file(folder.join("file")).unwrap(),
+        |folder| std::fs::rename(folder.join("file"), folder.join("elsewhere")).unwrap(),
+        |folder| std::fs::set_permissions(folder.join("file"), Permissions::from_mode(0o000)).unwrap(),
     ];
     for act in acts {
         let (running, folder) = with_file(strategy, FILE);
@@ -675,6 +680,18 @@ fn a_file_that_is_replaced_arrives_whole(strategy: Strategy) {
         assert!([begun, left].concat() == pattern(FILE));
         expect(&mut stream, b"end\n");
     }
+}
+
+fn who_does_not_close_is_closed(strategy: Strategy) {
+    let limits = Limits { linger_timeout: Duration::from_millis(10), ..Limits::default() };
+    let (running, told) = Running::tell(strategy, limits, speaker);
+    let mut stream = running.connect();
+    stream.write_all(b"finish\n").unwrap();
+    let mut bye = String::new();
+    stream.read_to_string(&mut bye).unwrap();
+    await_told(&told, "Closed");
+    assert_eq!(bye, "bye", "all was said before");
+    assert_eq!(running.stop().open, 0);
 }
 
 fn an_adopted_socket_is_served(strategy: Strategy) {
@@ -926,6 +943,22 @@ fn turn_until_opened(by_hand: &mut ByHand, opened: u64) {
     panic!("{} were opened, not {opened}", by_hand.reactor.counters().opened);
 }
 
+/// Whoever asks and does not read, or resets, costs no more than a window and a little.
+fn the_kernel_is_given_little_for_who_takes_nothing(strategy: Strategy) {
+    let (mut by_hand, address) = with_a_listener(strategy);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"large\n").unwrap();
+    turn_until_opened(&mut by_hand, 1);
+    by_hand.settle();
+    let sent = by_hand.reactor.counters().sent_bytes;
+    assert!((1..=512 * 1024).contains(&sent), "{sent} bytes");
+    let reader = std::thread::spawn(move || expect(&mut stream, &pattern(LARGE)));
+    while by_hand.reactor.counters().sent_bytes < LARGE as u64 {
+        by_hand.reactor.turn(Some(MINUTE)).unwrap();
+    }
+    reader.join().unwrap();
+}
+
 /// A loop without descriptors, one connection and one client that waits.
 fn short_of_descriptors(strategy: Strategy) -> (ByHand, [TcpStream; 2]) {
     let (mut by_hand, address) = with_a_listener(strategy);
@@ -956,6 +989,9 @@ fn a_timer_wakes_a_listener_that_rests(strategy: Strategy) {
     by_hand.move_clock(MINUTE);
     turn_until_opened(&mut by_hand, 2);
 }
+
+/// Between the barring of the door and its closing.
+const HANDSHAKE: Duration = Duration::from_millis(25);
 
 const NO_PATIENCE: GoDown = GoDown { grace: Duration::from_secs(60), patience: Duration::ZERO };
 
@@ -1009,8 +1045,10 @@ fn a_loop_that_goes_down_is_patient_first(strategy: Strategy) {
     let count = |told: &Receiver<String>| told.try_iter().filter(|cue| cue == "ShuttingDown").count();
     by_hand.reactor.handle().shut_down(GoDown { grace: 2 * MINUTE, patience: MINUTE });
     by_hand.settle();
+    assert_eq!(count(&told), 0, "those who were let in arrive");
+    by_hand.move_clock(HANDSHAKE);
     assert_eq!(count(&told), 1, "one thing more");
-    by_hand.move_clock(MINUTE - Duration::from_nanos(1));
+    by_hand.move_clock(MINUTE - HANDSHAKE - Duration::from_nanos(1));
     assert_eq!(count(&told), 0);
     by_hand.move_clock(Duration::from_nanos(1));
     assert_eq!(count(&told), 1, "nothing more");

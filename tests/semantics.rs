@@ -1117,6 +1117,30 @@ fn a_coded_form_is_looked_for_each_time() {
     }
 }
 
+/// What is sent is bounded by what is there and a part's head for each range, however often it is asked for; what is looked at, by the head.
+#[test]
+fn what_is_asked_for_many_times_is_sent_once() {
+    let site = Site::new(Resolver::Openat2);
+    let ranges = |range: fn(usize) -> String, count: usize| {
+        let value = (0..count).map(range).collect::<Vec<_>>().join(",");
+        let answer = site.ask("GET /a.bin", &format!("Range: bytes={value}\r\n"));
+        assert_eq!(answer.status, 206, "{value}");
+        answer.body
+    };
+    assert_eq!(ranges(|_| "0-".into(), RANGES_MAX), hundred());
+    assert_eq!(ranges(|at| format!("-{}", at + 1), RANGES_MAX), hundred()[100 - RANGES_MAX..]);
+    let apart = ranges(|at| format!("{0}-{0}", 2 * at), 50);
+    assert!(apart.len() <= 50 * (1 + 160) + 60, "{} bytes for fifty", apart.len());
+    // A list of tags is read to its end, however long; past what a head may be it is not read at all.
+    let tags = |count: usize| format!("If-None-Match: {}{}\r\n", "\"no\",".repeat(count), site.file_tag);
+    for (fields, status) in [(tags(2_500), 304), (tags(4_000), 431), ("a:\r\n".repeat(10_000), 431)] {
+        let mut wire = Wire::new(&site.listener(), SystemTime::now());
+        wire.feed(request("GET /a.bin", &fields).as_bytes());
+        let answer = read(&wire.sent, false);
+        assert_eq!((answer.status, answer.body.len() < 100), (status, true), "{} bytes", fields.len());
+    }
+}
+
 /// The boundary is not in the file, also where somebody who saw one wrote it there.
 #[test]
 fn a_boundary_that_was_seen_is_not_used_again() {

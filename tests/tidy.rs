@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms whose names may stand in it. A path that is not here points up.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("poller", &["sys"]),
     ("protocol", &[]),
@@ -13,10 +13,12 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("reactor", &["sys", "poller", "protocol", "timer", "transport"]),
     ("offload", &[]),
     ("http", &["protocol", "offload"]),
+    ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "http"]),
     ("router", &["http"]),
     ("models", &["sys", "poller", "protocol", "transport", "reactor"]),
     ("server", &["sys", "poller", "protocol", "reactor", "models", "offload", "http", "files", "router"]),
+    ("sandbox", &["sys"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
     ("lib", &["poller", "models", "http", "server"]),
 ];

@@ -5,22 +5,27 @@ mod access_log;
 mod compare;
 mod console;
 mod demo;
+mod live;
 mod options;
 mod output;
+mod privileges;
 mod signals;
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use console::Console;
+use demo::Demo;
 use options::Options;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tripoll::files::{self, DotNames, Links, Resolver};
+use std::time::Instant;
+use tripoll::files::{self, DotNames, Resolver};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
+use tripoll::sys::User;
 use tripoll::{HttpServer, Model, http, reactor};
 
 /// What is served where no DIR is given.
@@ -36,6 +41,9 @@ pub fn main() -> ExitCode {
         (Some(options::Command::Compare(options)), _) => return compare::compare(options),
         (None, Some(order)) => return code(crate::lab::hold::hold(order).map_err(|error| error.to_string())),
         (None, None) => {}
+    }
+    if let Some(url) = &options.browse {
+        return code(open::that_detached(url).map_err(|error| error.to_string()));
     }
     if let Some(message) = options::misplaced(&matches, options.model()) {
         Options::command().error(ErrorKind::ArgumentConflict, message).exit();
@@ -64,25 +72,33 @@ fn serve(options: Options) -> Result<(), String> {
         None => return Err(format!("no DIR given and ./{DEFAULT_DIRECTORY} does not exist (try: tripoll .)")),
     };
     let console = Console::new(options.log);
-    let mut server = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
+    let (mut server, demo) = bind(&options, &directory, is_demo, &console).map_err(|error| error.to_string())?;
     signals::shut_down_on_signals(&mut server, options.grace)
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     #[cfg(feature = "lab")]
     if options.lab_figures {
         crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
     }
-    say_where(&server, &directory);
+    let sandbox = privileges::sandbox(&options, &directory)?;
+    privileges::become_user(options.user.as_ref())?;
     if options.open {
         open_browser(server.addresses()[0]);
     }
-    if options.trace_loop {
-        let trace = console.clone();
-        server.reactor().on_turn(move |turn| lock(&trace).trace(turn));
+    let confinement = privileges::enter(sandbox, &options)?;
+    say_where(&server, &directory, options.user.as_ref(), &confinement);
+    let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
+    if trace.is_some() || shown.is_some() {
+        server.reactor().on_turn(move |turn| {
+            trace.iter().for_each(|console| lock(console).trace(turn));
+            shown.iter().for_each(|demo| demo.live.note(turn));
+        });
     }
-    let flush = console.clone();
-    let child = console.clone();
+    let (flush, child) = (console.clone(), console.clone());
     server.in_child(move || lock(&child).forget());
-    server.after_turn(move || lock(&flush).flush());
+    server.after_turn(move || {
+        let told = demo.as_ref().and_then(|demo| demo.live.tell(Instant::now, || demo.reading()));
+        lock(&flush).flush().into_iter().chain(told).min()
+    });
     let result = server.run().map_err(|error| error.to_string());
     lock(&console).say_farewell();
     result
@@ -98,7 +114,7 @@ fn bind(
     directory: &Path,
     is_demo: bool,
     console: &Arc<Mutex<Console>>,
-) -> tripoll::Result<BoundServer> {
+) -> tripoll::Result<(BoundServer, Option<Arc<Demo>>)> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
     let mut server = HttpServer::new(first, directory)
@@ -108,7 +124,7 @@ fn bind(
         .files(files::Options {
             index: options.index.clone(),
             dot_names: if options.hidden { DotNames::Shown } else { DotNames::Hidden },
-            links: if options.follow_links { Links::Anywhere } else { Links::Beneath },
+            links: privileges::links(options),
             lists: !options.no_list,
             spa: options.spa,
             cache_control: Some(options.cache_control.clone()),
@@ -139,8 +155,13 @@ fn bind(
     for address in addresses {
         server = server.also_at(address);
     }
-    if is_demo {
-        server = demo::add_routes(server, options.model.name(), options.backend, options.trigger);
+    let demo = is_demo.then(|| Demo::new(options.model.name(), options.backend, options.trigger, server.meter()));
+    if let Some(demo) = &demo {
+        server = demo::add_routes(server, demo);
+        // A stream would keep one of few workers, and processes hear nothing of each other.
+        if options.model() == Model::Reactor {
+            server = demo::add_streams(server, demo);
+        }
     }
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);
@@ -150,11 +171,11 @@ fn bind(
     if lock(console).has_access_log() {
         server = server.on_answer(move |answered| lock(&note).note(answered));
     }
-    server.bind()
+    Ok((server.bind()?, demo))
 }
 
 /// The start line: from here on connections are accepted.
-fn say_where(server: &BoundServer, directory: &Path) {
+fn say_where(server: &BoundServer, directory: &Path, user: Option<&User>, confinement: &str) {
     let mut facts = match server.model() {
         Model::Reactor => server.strategy().to_string(),
         model => model.to_string(),
@@ -164,6 +185,10 @@ fn say_where(server: &BoundServer, directory: &Path) {
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),
         Some(Resolver::Follow) => facts.push_str(", links are followed anywhere"),
     }
+    if let Some(user) = user {
+        facts.push_str(&format!(", as {}", user.name().to_string_lossy()));
+    }
+    facts.push_str(&format!(", {confinement}"));
     let (version, directory) = (env!("CARGO_PKG_VERSION"), PathBuf::from(directory));
     let mut stdout = std::io::stdout().lock();
     for address in server.addresses() {
@@ -173,7 +198,8 @@ fn say_where(server: &BoundServer, directory: &Path) {
     let _ = stdout.flush();
 }
 
-/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address.
+/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address. A child starts it: to see how that goes
+/// takes a thread, and a thread of this process would stay outside the sandbox.
 fn open_browser(address: SocketAddr) {
     let mut address = address;
     match address.ip() {
@@ -182,7 +208,12 @@ fn open_browser(address: SocketAddr) {
         IpAddr::V4(_) | IpAddr::V6(_) => {}
     }
     let url = format!("http://{address}/");
-    if let Err(error) = open::that_detached(&url) {
-        let _ = writeln!(std::io::stderr(), "tripoll: no browser could be opened ({error}); open {url} yourself");
-    }
+    let opened = std::env::current_exe()
+        .and_then(|program| Command::new(program).args(["--browse", &url]).stdin(Stdio::null()).output());
+    let failed = match opened {
+        Ok(output) if output.status.success() => return,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("error: ").to_string(),
+        Err(error) => error.to_string(),
+    };
+    let _ = writeln!(std::io::stderr(), "tripoll: no browser could be opened ({failed}); open {url} yourself");
 }

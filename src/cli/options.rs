@@ -10,6 +10,7 @@ use std::time::Duration;
 use tripoll::http::check_field;
 use tripoll::models::Reap;
 use tripoll::poller::Updates;
+use tripoll::sys::{self, User};
 use tripoll::{Backend, Model, Trigger};
 
 const EXAMPLES: &str = "\
@@ -28,7 +29,8 @@ Examples:
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
-Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters and POST /echo.
+Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters, /events,
+/turns and POST /echo.
 
 Names that begin with a dot are not served unless --hidden says so (.well-known always is), and nothing from
 outside DIR is unless --follow-links lets links lead there. Sizes are bytes, or end in K, M, G. Times end in ms, s, m, h.
@@ -62,7 +64,7 @@ pub struct Options {
     #[arg(short, long, default_value_t = 8000, help_heading = "Where", env = "TRIPOLL_PORT", hide_env = true)]
     pub port: u16,
 
-    /// Who serves: reactor, iterative, fork, prefork, threads or thread-pool
+    /// Who serves: the reactor, or processes, or threads
     ///
     /// reactor: one thread, one loop, all connections. iterative: one client after another. fork, threads: a process or a thread for each
     /// connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike; docs/models.md says what each costs. What sets the loop up
@@ -160,7 +162,7 @@ pub struct Options {
     #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
 
-    /// Answer /time, /hello/NAME, /echo and /counters too, as without DIR
+    /// Answer /time, /hello/NAME, /echo, /counters, /events and /turns too, as without DIR
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
     pub demo: bool,
 
@@ -181,6 +183,22 @@ pub struct Options {
     /// Open the browser as soon as it listens
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
     pub open: bool,
+
+    /// Give up what no server needs: auto, on, off
+    ///
+    /// Once it listens, nothing outside DIR can be opened, nothing written, no program run, no TCP connection made (Landlock), and calls that
+    /// change the machine are refused (seccomp). auto takes what the kernel has, which the start line tells; on fails where that is not
+    /// all. With --follow-links anything can be read.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "What it may do", env = "TRIPOLL_SANDBOX", hide_env = true)]
+    pub sandbox: Demand,
+
+    /// Become this user once it listens: for whoever has to start it as root
+    ///
+    /// With the user's groups, before anything is served. `root` stays root without being told that it need not.
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = user, help_heading = "What it may do")]
+    #[arg(env = "TRIPOLL_USER", hide_env = true)]
+    pub user: Option<User>,
 
     /// A request's head, in bytes: 431 past it
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]
@@ -241,6 +259,10 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
     #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
+
+    /// For --open: open the browser at this URL instead of serving.
+    #[arg(long, hide = true)]
+    pub browse: Option<String>,
 
     /// For the lab: tell figures on standard input, a socket.
     #[cfg(feature = "lab")]
@@ -345,6 +367,23 @@ pub enum Log {
     Common,
     Combined,
     Json,
+}
+
+/// Whether it is to be sandboxed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Demand {
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// A user that there is.
+fn user(name: &str) -> Result<User, String> {
+    match sys::user_named(name) {
+        Ok(found) => found.ok_or("there is no such user".into()),
+        Err(error) => Err(format!("cannot look users up: {error}")),
+    }
 }
 
 /// A duration that is not nothing.

@@ -246,5 +246,5 @@ fn read_all(file: &OpenFile, ranges: &[Range<u64>]) -> io::Result<Option<Vec<Vec
             Err(error) => return Err(error),
         }
     }
-    Ok(file.is_unchanged()?.then_some(all))
+    Ok(file.is_unchanged(&file.file().metadata()?).then_some(all))
 }

@@ -428,7 +428,9 @@ impl Connection {
                 let (tell, told) = mpsc::sync_channel(1);
                 let waker = cx.waker();
                 let job = move || {
-                    let _bell = Bell(waker); // It rings though `respond` panics.
+                    // It rings though `respond` panics; last, when that no answer comes can be seen.
+                    let _bell = Bell(waker);
+                    let tell = tell;
                     let _ = tell.send(respond());
                 };
                 if self.shared.pool.submit(Box::new(job)).is_err() {

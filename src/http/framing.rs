@@ -355,6 +355,15 @@ mod tests {
     fn a_body_that_is_mostly_framing_is_refused() {
         let chunk = [b"1;".as_slice(), &[b'x'; 1_000], b"\r\na\r\n"].concat();
         check(&chunk.repeat(100), Err(()));
+        // All that is allowed is overhead, and a byte more.
+        let one = |extension: usize| [b"1;".as_slice(), &vec![b'x'; extension - 4], b"\r\na\r\n"].concat();
+        let lines = OVERHEAD_BYTES_MAX as usize / CHUNK_LINE_BYTES_MAX;
+        let content = vec![b'a'; lines + 1];
+        // Before the last line there were as many bytes of content as lines, and each allows for some more.
+        let last = lines * OVERHEAD_PER_BYTE_MAX as usize;
+        let all = |last: usize| [one(CHUNK_LINE_BYTES_MAX).repeat(lines), one(last), b"0\r\n\r\n".to_vec()].concat();
+        check(&all(last - 3), Ok((&content, b"")));
+        check(&all(last + 1), Err(()));
         let one_by_one = [&b"1\r\na\r\n".repeat(50_000)[..], b"0\r\n\r\n"].concat();
         check(&one_by_one, Ok((&[b'a'; 50_000], b"")));
     }

@@ -35,6 +35,7 @@ pub(crate) use date::seconds;
 pub use date::{format_date, parse_date};
 pub use events::{Event, Events};
 pub use fields::Fields;
+pub(crate) use fields::{is_token, list};
 pub use framing::{ChunkedReader, Framing, Step};
 pub use head::{Head, Storage, find_end, parse_head};
 pub use listener::{Answered, Listener};

@@ -382,6 +382,13 @@ impl Response {
             }
             head.extend_from_slice(exchange.date.as_bytes());
             head.extend_from_slice(match (exchange.after, exchange.version) {
+                // RFC 9110 §7.8: who says Upgrade, as every 426 does, says that it is about the connection.
+                (After::Close, _) if self.status == StatusCode::UPGRADE_REQUIRED => {
+                    b"\r\nConnection: close, Upgrade\r\n"
+                }
+                (After::KeepAlive, Version::Http11) if self.status == StatusCode::UPGRADE_REQUIRED => {
+                    b"\r\nConnection: Upgrade\r\n"
+                }
                 (After::Close, _) => b"\r\nConnection: close\r\n",
                 (After::KeepAlive, Version::Http10) => b"\r\nConnection: keep-alive\r\n", // RFC 9112 §9.3
                 (After::KeepAlive, Version::Http11) => b"\r\n",

@@ -129,7 +129,8 @@ impl Streaming {
     pub(super) fn go_on(&mut self, cx: &mut Context<'_>) -> Progress {
         let before = self.body_bytes;
         let progress = loop {
-            if cx.out().queued() >= OUTBOX_HIGH {
+            // Whoever takes nothing is to be cut off all the same.
+            if cx.out().queued() >= OUTBOX_HIGH && !self.supply.is_cut() {
                 break Progress::GoesOn;
             }
             match self.supply.next() {
@@ -179,6 +180,13 @@ impl Streaming {
 }
 
 impl Supply {
+    fn is_cut(&self) -> bool {
+        match self {
+            Supply::Pipe(receiver) => receiver.is_cut(),
+            Supply::Chunks(_) => false,
+        }
+    }
+
     fn next(&mut self) -> Next {
         match self {
             Supply::Pipe(receiver) => match receiver.take() {

@@ -69,6 +69,13 @@ impl Canvas {
         let points = || lines.iter().flat_map(|line| &line.points);
         let (x0, x1) = bounds(points().map(|point| point.0), &self.x_scale);
         let (y0, y1) = bounds(points().flat_map(|point| [point.1.least, point.1.greatest]), &self.y_scale);
+        let y1 = if points()
+            .any(|(x, y)| is_under_legend(share(*x, x0, x1, &self.x_scale), share(y.greatest, y0, y1, &self.y_scale)))
+        {
+            higher(y0, y1, &self.y_scale)
+        } else {
+            y1
+        };
         draw(|area| match (&self.x_scale, &self.y_scale) {
             (Scale::Log, Scale::Log) => self.on(area, (x0..x1).log_scale(), (y0..y1).log_scale(), lines),
             (_, Scale::Log) => self.on(area, x0..x1, (y0..y1).log_scale(), lines),
@@ -129,7 +136,7 @@ impl Canvas {
 
     /// Stacked bars, in groups.
     pub fn bars(&self, bars: &[Bar]) -> String {
-        const PARTS: [RGBColor; 7] = [
+        const PARTS: [RGBColor; 9] = [
             RGBColor(0x2a, 0x7f, 0xba),
             RGBColor(0xd1, 0x49, 0x5b),
             RGBColor(0x8e, 0x6b, 0xbf),
@@ -137,6 +144,8 @@ impl Canvas {
             RGBColor(0xe0, 0x8e, 0x0b),
             RGBColor(0x80, 0x80, 0x80),
             RGBColor(0x4a, 0xb5, 0xb5),
+            RGBColor(0x9c, 0x6b, 0x4a),
+            RGBColor(0xc4, 0x7a, 0xb0),
         ];
         let total = |bar: &Bar| bar.parts.iter().map(|(_, count)| count).sum::<f64>();
         let highest = bars.iter().map(total).fold(1.0, f64::max) * 1.35; // Room for the legend.
@@ -225,6 +234,27 @@ fn word(words: &[String], value: f64) -> String {
     let whole = value.round();
     let is_whole = (value - whole).abs() < 1e-6 && whole >= 0.0;
     if is_whole { words.get(whole as usize).cloned().unwrap_or_default() } else { String::new() }
+}
+
+/// How far along its axis a value lies, of 1.
+fn share(value: f64, low: f64, high: f64, scale: &Scale) -> f64 {
+    match scale {
+        Scale::Log => (value / low).ln() / (high / low).ln(),
+        Scale::Linear | Scale::Words(_) => (value - low) / (high - low),
+    }
+}
+
+/// Names of lines stand in the upper left corner.
+fn is_under_legend(x: f64, y: f64) -> bool {
+    x < 0.3 && y > 0.65
+}
+
+/// An end of the axis that leaves the upper third to the names.
+fn higher(low: f64, high: f64, scale: &Scale) -> f64 {
+    match scale {
+        Scale::Log => high * (high / low).sqrt(),
+        Scale::Linear | Scale::Words(_) => high + (high - low) / 2.0,
+    }
 }
 
 /// From below the least value to above the greatest.

@@ -188,12 +188,17 @@ fn calls(groups: &[Group<'_>]) -> Option<Chart> {
             bars.push(Bar { name: one.strategy.to_string(), group: cell.work.to_string(), parts });
         }
     }
+    let is_made =
+        |name: &str| bars.iter().flat_map(|bar| &bar.parts).any(|(part, count)| part == name && *count >= 0.01);
+    let made: BTreeSet<String> =
+        bars.iter().flat_map(|bar| &bar.parts).map(|(name, _)| name.clone()).filter(|name| is_made(name)).collect();
+    bars.iter_mut().for_each(|bar| bar.parts.retain(|(name, _)| made.contains(name)));
     let canvas = Canvas { x: "", y: "system calls per request", ..Canvas::default() };
     (!bars.is_empty()).then(|| Chart {
         name: "calls",
         title: "System calls per request",
         caption:
-            "The loop's own, by name. A connection per request makes epoll pay twice more: to add it, to remove it."
+            "Counted where they are made, by name. A connection per request makes epoll pay twice more: to add it, to remove it."
                 .into(),
         svg: canvas.bars(&bars),
     })

@@ -26,14 +26,21 @@ pub struct Figures {
     pub send: u64,
     pub send_file: u64,
     pub shutdown: u64,
+    pub close: u64,
+    pub unacknowledged: u64,
+    pub open: u64,
+    pub state: u64,
+    pub stat: u64,
     pub user_microseconds: u64,
     pub system_microseconds: u64,
 }
 
 impl Figures {
+    /// On the thread of the loop, whose file calls they are.
     fn read(meter: &Meter) -> Figures {
         let counters = meter.read();
         let (poller, calls) = (counters.reactor.poller, counters.reactor.calls);
+        let files = sys::file_calls();
         let cpu = sys::cpu_time(Whose::Process).unwrap_or_default();
         Figures {
             answers: counters.answers,
@@ -48,6 +55,11 @@ impl Figures {
             send: calls.send,
             send_file: calls.send_file,
             shutdown: calls.shutdown,
+            close: counters.reactor.opened - counters.reactor.open as u64,
+            unacknowledged: calls.unacknowledged,
+            open: files.open,
+            state: files.state,
+            stat: calls.stat,
             user_microseconds: cpu.user.as_micros() as u64,
             system_microseconds: cpu.system.as_micros() as u64,
         }
@@ -68,6 +80,11 @@ impl Figures {
             send: self.send - before.send,
             send_file: self.send_file - before.send_file,
             shutdown: self.shutdown - before.shutdown,
+            close: self.close - before.close,
+            unacknowledged: self.unacknowledged - before.unacknowledged,
+            open: self.open - before.open,
+            state: self.state - before.state,
+            stat: self.stat - before.stat,
             user_microseconds: self.user_microseconds - before.user_microseconds,
             system_microseconds: self.system_microseconds - before.system_microseconds,
         }

@@ -85,8 +85,7 @@ fn fields(row: &Row) -> Vec<(&'static str, String)> {
         ("scanned_per_event", figure(row.scanned())),
         ("changes_per_request", figure(row.changes())),
     ];
-    let names = ["wait", "epoll_ctl", "accept", "receive", "send", "send_file", "shutdown"];
-    fields.extend(names.into_iter().zip(row.calls()).map(|(name, (_, count))| (name, figure(count))));
+    fields.extend(row.calls().map(|(name, count)| (name, figure(count))));
     fields.extend([
         ("resident_bytes", row.resident_bytes.to_string()),
         ("server_core_share", figure(row.server_share)),

@@ -2,11 +2,15 @@
 //!
 //! Each gets one answer first: a server has then seen all of it, and waits for its next request.
 
+use super::interrupt::Interrupt;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::str::FromStr;
 use std::time::Duration;
 use tripoll::sys;
@@ -22,6 +26,9 @@ const DESCRIPTORS_RESERVED: usize = 32;
 
 /// Longer than a server needs for a batch.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether somebody pressed Ctrl-C while a holder is waited for.
+const LOOK: Duration = Duration::from_millis(50);
 
 const REQUEST: &[u8] = b"GET /1k.txt HTTP/1.1\r\nHost: lab\r\n\r\n";
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
@@ -127,24 +134,27 @@ fn is_open(stream: &TcpStream) -> bool {
 }
 
 /// A holder that runs, and ends with this value.
-pub struct Held {
+pub struct Held<'a> {
     process: Child,
-    answers: BufReader<std::process::ChildStdout>,
+    pipe: BufReader<UnixStream>,
     connections: usize,
+    interrupt: &'a Interrupt,
 }
 
-impl Held {
+impl Held<'_> {
     /// Lets `program` hold the connections of `order`; comes back when they are open.
     ///
     /// # Errors
-    /// Where it can't be started or does not answer.
-    pub fn open(program: &Path, order: Order, core: usize) -> io::Result<Held> {
-        use std::os::unix::process::CommandExt;
+    /// Where it can't be started or does not answer, or is interrupted.
+    pub fn open<'a>(program: &Path, order: Order, core: usize, interrupt: &'a Interrupt) -> io::Result<Held<'a>> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(LOOK))?;
         let mut command = Command::new(program);
         command.args(["--lab-hold", &order.to_string()]).process_group(0);
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let answers = BufReader::new(process.stdout.take().expect("piped"));
-        let mut held = Held { process, answers, connections: 0 };
+        command.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs));
+        let process = command.spawn()?;
+        drop(command); // With it go our copies of the holder's end: else its end were no end of input here.
+        let mut held = Held { process, pipe: BufReader::new(ours), connections: 0, interrupt };
         sys::pin(Some(held.process.id()), core)?;
         held.connections = held.answer()?;
         Ok(held)
@@ -160,18 +170,24 @@ impl Held {
     /// # Errors
     /// Where it does not answer.
     pub fn lost(&mut self) -> io::Result<usize> {
-        self.process.stdin.as_mut().expect("piped").write_all(b"\n")?;
+        self.pipe.get_mut().write_all(b"\n")?;
         Ok(self.connections - self.answer()?)
     }
 
     fn answer(&mut self) -> io::Result<usize> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        line.trim().parse().map_err(|_| io::Error::other("the holder of idle connections does not answer"))
+        let mut line = Vec::new();
+        while let Err(error) = self.pipe.read_until(b'\n', &mut line) {
+            // Opening thousands may take a minute: Ctrl-C is heard meanwhile.
+            if error.kind() != io::ErrorKind::WouldBlock || self.interrupt.came() {
+                return Err(error);
+            }
+        }
+        let number = std::str::from_utf8(&line).ok().and_then(|line| line.trim().parse().ok());
+        number.ok_or_else(|| io::Error::other("the holder of idle connections does not answer"))
     }
 }
 
-impl Drop for Held {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

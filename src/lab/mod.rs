@@ -27,7 +27,7 @@ mod progress;
 pub mod report;
 pub mod row;
 pub mod run;
-mod site;
+pub mod site;
 mod story;
 pub mod table;
 mod text;

@@ -156,16 +156,30 @@ impl Options {
         cells
     }
 
-    /// Fixed rates are for keep-alive, at one number of active connections: the one nearest to the centre.
+    /// Fixed rates are for keep-alive, and for close where they are asked for, at one number of active connections: the one nearest to
+    /// the centre.
     fn open_cells(&self, closed: &[Cell], offers: &[Offer]) -> Vec<Cell> {
-        let keepalive = || closed.iter().filter(|cell| cell.work == Work::Keepalive);
-        let Some(active) = keepalive().map(|cell| cell.active).min_by_key(|active| active.abs_diff(ACTIVE)) else {
+        let is_asked_for = !self.rates.is_empty();
+        let of_work = |cell: &&Cell| cell.work == Work::Keepalive || cell.work == Work::Close && is_asked_for;
+        let fitting = || closed.iter().filter(of_work);
+        let Some(active) = fitting().map(|cell| cell.active).min_by_key(|active| active.abs_diff(ACTIVE)) else {
             return Vec::new();
         };
-        let is_preset = self.rates.is_empty() && !self.is_full;
+        let is_preset = !is_asked_for && !self.is_full;
         let fits = |cell: &&Cell| cell.active == active && (!is_preset || cell.idle == 1_000);
-        keepalive().filter(fits).flat_map(|cell| offers.iter().map(|offer| Cell { offer: *offer, ..*cell })).collect()
+        fitting().filter(fits).flat_map(|cell| offers.iter().map(|offer| Cell { offer: *offer, ..*cell })).collect()
     }
+}
+
+/// Whether a cell stands for those of its kind: of several numbers of active connections that nearest to the centre, of several
+/// rates the middle one.
+pub fn is_typical(cell: Cell, all: &[Cell]) -> bool {
+    let alike = || all.iter().filter(|other| other.work == cell.work && other.idle == cell.idle);
+    let is_open = |cell: &Cell| cell.offer != Offer::Closed;
+    let kind: Vec<&Cell> = alike().filter(|other| is_open(other) == is_open(&cell)).collect();
+    let nearest = kind.iter().map(|other| other.active.abs_diff(ACTIVE)).min();
+    let nearest: Vec<&&Cell> = kind.iter().filter(|other| Some(other.active.abs_diff(ACTIVE)) == nearest).collect();
+    nearest[nearest.len() / 2] == &&cell
 }
 
 fn cross() -> Vec<Cell> {

@@ -2,7 +2,8 @@
 
 use super::canvas;
 use super::charts::{Chart, charts};
-use super::row::summaries;
+use super::plan::{Cell, is_typical};
+use super::row::{Spread, summaries};
 use super::run::Run;
 use super::table::{self, COLUMNS};
 use super::text::{figure, thousands};
@@ -20,7 +21,8 @@ sampled by the kernel, the sum is exact.</li>\
 latencies hide stalls.</li>\
 <li><b>Open loop</b>: requests come at a fixed rate, and latency counts from when each was due.</li>\
 <li><b>passed, scanned</b>: descriptors handed to the kernel, and places looked at afterwards, for each event that was ready.</li>\
-<li><b>System calls</b> are those of the loop. Looking after the file (one fstatat a turn) comes to them.</li>\
+<li><b>System calls</b> are counted by the server where it makes them; <code>strace -c</code> counts the same, but for reading a file that is not kept yet. wait is select, poll or epoll_wait, \
+openat includes openat2, fstatat and fstat look whether a file changed.</li>\
 <li>Idle connections were answered once each and wait for nothing. Where they are opened before measuring, 64 are accepted a turn to save \
 time; in close rows it is --accept-max throughout.</li></ul>";
 
@@ -36,18 +38,15 @@ pub fn render(run: &Run, beside: Option<&Run>) -> String {
     push(put, &format!("<p class=\"soft\">{} on {kernel}, {}</p>", escape(&run.machine.processor), escape(&run.date)));
     push(put, "<h2>In short</h2><ul>");
     let groups = summaries(&run.rows);
-    let stories = groups.iter().map(|group| (group[0].cell.to_string(), story::sentence(group)));
-    let (undecided, decided): (Vec<_>, Vec<_>) =
-        stories.partition(|(_, sentence)| sentence.ends_with(story::NO_VERDICT));
-    for (cell, sentence) in &decided {
-        let (cell, sentence) = (escape(cell), escape(sentence));
+    let cells: Vec<Cell> = groups.iter().map(|group| group[0].cell).collect();
+    for group in groups.iter().filter(|group| is_typical(group[0].cell, &cells)) {
+        let (cell, sentence) = (escape(&group[0].cell.to_string()), escape(&story::sentence(group)));
         push(put, &format!("<li><span class=\"story\">{sentence}</span> <small>{cell}</small></li>"));
     }
-    if !undecided.is_empty() {
-        let count = undecided.len();
-        push(put, &format!("<li class=\"soft\">{count} more settings give no verdict: requests were sent late.</li>"));
-    }
-    push(put, "</ul>");
+    push(
+        put,
+        "</ul><p class=\"soft\">One setting of each kind; what the others come to stands below their figures.</p>",
+    );
     remarks(put, run);
     push(put, "<h2>Charts</h2><div class=\"charts\">");
     charts(run).iter().for_each(|chart| push(put, &figure_of(chart)));
@@ -94,7 +93,7 @@ fn remarks(page: &mut String, run: &Run) {
 
 fn tables(page: &mut String, run: &Run) {
     for group in summaries(&run.rows) {
-        push(page, &format!("<h3>{}</h3><div class=\"wide\"><table><tr>", escape(&table::title(&group))));
+        push(page, &format!("<section><h3>{}</h3><div class=\"wide\"><table><tr>", escape(&table::title(&group))));
         for column in COLUMNS.iter().chain(&["calls/req", "changes/req", ""]) {
             push(page, &format!("<th>{}</th>", escape(column)));
         }
@@ -107,7 +106,8 @@ fn tables(page: &mut String, run: &Run) {
             let marks = escape(table::marks(summary).trim());
             push(page, &format!("<tr>{cells}<td class=\"mark\">{marks}</td></tr>"));
         }
-        push(page, "</table></div>");
+        let sentence = escape(&story::sentence(&group));
+        push(page, &format!("</table></div><p class=\"story\">{sentence}</p></section>"));
     }
 }
 
@@ -135,15 +135,18 @@ fn set_beside(page: &mut String, run: &Run, other: &Run) {
     push(page, "</table></div>");
 }
 
-/// Setting, strategy, CPU per request in the one run, in the other, and the second over the first.
+/// Setting, strategy, CPU per request in the one run, in the other (each with its least and greatest round), and the second over the first.
 pub fn side_by_side(run: &Run, other: &Run) -> Vec<[String; 5]> {
     let theirs = summaries(&other.rows);
     let mut lines = Vec::new();
     for own in summaries(&run.rows).iter().flatten() {
         let found = theirs.iter().flatten().find(|one| one.cell == own.cell && one.strategy == own.strategy);
         if let Some(found) = found {
-            let (here, there) = (own.median(Row::cpu), found.median(Row::cpu));
-            lines.push([own.cell.to_string(), own.strategy.into(), figure(here), figure(there), figure(there / here)]);
+            let (here, there) = (own.spread(Row::cpu), found.spread(Row::cpu));
+            let said =
+                |cost: Spread| format!("{} ({}–{})", figure(cost.median), figure(cost.least), figure(cost.greatest));
+            let ratio = figure(there.median / here.median);
+            lines.push([own.cell.to_string(), own.strategy.into(), said(here), said(there), ratio]);
         }
     }
     lines

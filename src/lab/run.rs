@@ -123,13 +123,13 @@ struct Lab<'a> {
 }
 
 /// A strategy's server, with its idle connections.
-struct Bench {
+struct Bench<'a> {
     strategy: Strategy,
     child: Child,
-    held: Option<Held>,
+    held: Option<Held<'a>>,
 }
 
-impl Lab<'_> {
+impl<'a> Lab<'a> {
     fn batch(&mut self, cells: &[Cell]) -> io::Result<()> {
         let first = cells[0];
         let steps = (cells.len() * self.options.rounds()) as u64;
@@ -158,6 +158,7 @@ impl Lab<'_> {
                     self.run.left_out.push(format!("{strategy} beside {idle} idle: it took no more than {held}"));
                     self.watch.done(steps);
                 }
+                Err(_) if self.interrupted() => return Ok(()),
                 Err(error) => self.fail(strategy, first, &error),
             }
         }
@@ -172,7 +173,7 @@ impl Lab<'_> {
         self.run.was_interrupted
     }
 
-    fn open(&self, strategy: Strategy, cell: Cell) -> io::Result<Bench> {
+    fn open(&self, strategy: Strategy, cell: Cell) -> io::Result<Bench<'a>> {
         let own = self.options.settings();
         let settings = match cell.work {
             Work::Close => own,
@@ -183,11 +184,11 @@ impl Lab<'_> {
         let program = &self.options.program;
         let child = Child::start(program, strategy, &settings, self.site.folder(), self.server_core)?;
         let order = Order { address: child.address(), connections: cell.idle };
-        let held = (cell.idle > 0).then(|| Held::open(program, order, self.own_core)).transpose()?;
+        let held = (cell.idle > 0).then(|| Held::open(program, order, self.own_core, self.interrupt)).transpose()?;
         Ok(Bench { strategy, child, held })
     }
 
-    fn cell(&mut self, cell: Cell, benches: &mut [Bench]) -> io::Result<()> {
+    fn cell(&mut self, cell: Cell, benches: &mut [Bench<'a>]) -> io::Result<()> {
         let rate = match cell.offer {
             Offer::Closed => None,
             Offer::PerSecond(rate) => Some(rate),
@@ -217,6 +218,7 @@ impl Lab<'_> {
                 match self.round(cell, round, bench, &mut load) {
                     Ok(Some(row)) => self.run.rows.push(Row { offered_per_second: rate, ..row }),
                     Ok(None) => self.run.was_interrupted = true,
+                    Err(_) if self.interrupted() => return Ok(()),
                     Err(error) => self.fail(bench.strategy, cell, &error),
                 }
                 self.watch.done(1);
@@ -225,7 +227,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    fn round(&mut self, cell: Cell, round: usize, bench: &mut Bench, load: &mut Load) -> io::Result<Option<Row>> {
+    fn round(&mut self, cell: Cell, round: usize, bench: &mut Bench<'a>, load: &mut Load) -> io::Result<Option<Row>> {
         load.address = bench.child.address();
         load.answer_bytes = site::answer_bytes(load.address, &load.request, load.requests_per_send)?;
         self.find_ceiling(cell.work, load)?;
@@ -297,7 +299,11 @@ impl Lab<'_> {
             let (program, folder) = (&self.options.program, self.site.folder());
             let child = Child::start(program, strategy, &settings, folder, self.server_core)?;
             let order = Order { address: child.address(), connections: opened };
-            self.run.cliff.push((opened, Held::open(program, order, self.own_core)?.connections()));
+            match Held::open(program, order, self.own_core, self.interrupt) {
+                Ok(held) => self.run.cliff.push((opened, held.connections())),
+                Err(_) if self.interrupted() => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -8,27 +8,34 @@ use super::text::{figure, thousands, time};
 const SAME: f64 = 1.15;
 
 /// How a sentence ends that decides nothing.
-pub const NO_VERDICT: &str = "no verdict.";
+const NO_VERDICT: &str = "no verdict.";
 
 /// From here on it matters that other programs ran too.
 pub const DISTURBED_PERCENT: f64 = 5.0;
 
+/// From here on latencies are the other programs' more than the server's.
+const TAKEN_PERCENT: f64 = 20.0;
+
 /// The sentence.
 pub fn sentence(group: &[Summary<'_>]) -> String {
     let sound: Vec<&Summary<'_>> = group.iter().filter(|one| one.is_good()).collect();
-    let (Some(reference), true) = (sound.iter().find(|one| one.strategy == "epoll").or(sound.first()), sound.len() > 1)
-    else {
+    if sound.len() < 2 {
         return "There is nothing to compare.".into();
-    };
-    match reference.cell.offer {
-        Offer::Closed => by_cpu(reference, &sound),
+    }
+    match sound[0].cell.offer {
+        Offer::Closed => by_cpu(&sound),
         Offer::PerSecond(_) | Offer::Share(_) => by_latency(&sound),
     }
 }
 
-fn by_cpu(reference: &Summary<'_>, sound: &[&Summary<'_>]) -> String {
-    let dear = most(sound, Row::cpu);
-    let cheap = least(sound, Row::cpu);
+fn by_cpu(sound: &[&Summary<'_>]) -> String {
+    let busy: Vec<&Summary<'_>> = sound.iter().copied().filter(|one| !one.is_generators()).collect();
+    let Some(reference) = busy.iter().find(|one| one.strategy == "epoll").or(busy.first()).filter(|_| busy.len() > 1)
+    else {
+        return format!("The generator was the bottleneck, and the servers had time to spare: {NO_VERDICT}");
+    };
+    let dear = most(&busy, Row::cpu);
+    let cheap = least(&busy, Row::cpu);
     let ratio = dear.median(Row::cpu) / cheap.median(Row::cpu);
     let beside = match reference.cell.idle {
         0 => "Without idle connections".to_string(),
@@ -76,6 +83,9 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
             )
         }
         Some(_) => format!("{at} the generator itself was late: {NO_VERDICT}"),
+        None if disturbed >= TAKEN_PERCENT => {
+            format!("{at} other programs took {disturbed:.0} % of the time of these cores: {NO_VERDICT}")
+        }
         None if is_noise => {
             let (best, worst) = (time(best), time(worst));
             format!("{at} 99 % are answered within {best} to {worst}, and rounds differ as much as strategies do.")

@@ -72,10 +72,12 @@ pub fn disturbance(run: &Run) -> Option<String> {
 
 /// CPU per request of two runs, a line a setting and strategy.
 pub fn side_by_side(run: &Run, other: &Run) -> String {
-    let mut text =
-        format!("\nBeside the run of {} ({}): CPU µs per request here, there, ratio\n", other.date, other.command);
+    let mut text = format!(
+        "\nBeside the run of {} ({}): CPU µs per request here (least–greatest round), there, ratio\n",
+        other.date, other.command
+    );
     for [cell, strategy, here, there, ratio] in report::side_by_side(run, other) {
-        push(&mut text, &format!("  {strategy:<10}  {here:>8}  {there:>8}  {ratio:>6}  {cell}"));
+        push(&mut text, &format!("  {strategy:<10}  {here:>22}  {there:>22}  {ratio:>6}  {cell}"));
     }
     text
 }
@@ -115,7 +117,7 @@ pub fn line(summary: &Summary<'_>) -> [String; 12] {
     ]
 }
 
-/// System calls of the loop for each request, by name.
+/// System calls for each request, by name.
 fn calls(summary: &Summary<'_>) -> String {
     let names = summary.rows[0].calls().map(|(name, _)| name);
     let of = |at: usize| summary.median(|row| row.calls()[at].1);

@@ -78,7 +78,7 @@ impl Reins {
     }
 }
 
-/// What a worker knows of the end.
+/// What a worker knows of the end. It is never barred: that is for who listens.
 #[derive(Clone)]
 pub(super) struct Watch {
     ropes: Arc<Ropes>,
@@ -89,7 +89,7 @@ impl Watch {
     /// Readable when there is something to [`hear`](Self::hear).
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         match self.descent {
-            Descent::Up => self.ropes.down.as_fd(),
+            Descent::Up | Descent::Barred { .. } => self.ropes.down.as_fd(),
             Descent::Patient { .. } | Descent::Finishing { .. } | Descent::Down => self.ropes.cut.as_fd(),
         }
     }
@@ -97,7 +97,7 @@ impl Watch {
     /// Notes that [`fd`](Self::fd) is readable.
     pub(super) fn hear(&mut self, now: Instant) {
         self.descent = match self.descent {
-            Descent::Up => Descent::begin(self.ropes.tally.shutdown(), now),
+            Descent::Up | Descent::Barred { .. } => Descent::begin(self.ropes.tally.shutdown(), now),
             Descent::Patient { .. } | Descent::Finishing { .. } | Descent::Down => Descent::Down,
         };
     }

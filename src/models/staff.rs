@@ -2,7 +2,7 @@
 
 use super::ropes::{Reins, Watch};
 use super::worker::Shared;
-use crate::reactor::{Crew, Shutdown, Visitor};
+use crate::reactor::{Crew, HANDSHAKE, Shutdown, Visitor};
 use crate::sys;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,9 +11,6 @@ use std::time::Duration;
 
 /// What whoever was cut off may need to be gone; a handler that does not come back is not waited for.
 const LAST_WORD: Duration = Duration::from_secs(1);
-
-/// What another processor may need to put who was let in before the door was barred into the backlog.
-const HANDSHAKE: Duration = Duration::from_millis(1);
 
 /// How a model gives connections to workers.
 pub(super) trait Hands {

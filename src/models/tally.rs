@@ -24,7 +24,9 @@ enum Place {
     Receive,
     Send,
     SendFile,
+    Stat,
     Shutdown,
+    Unacknowledged,
     /// Of the way down, in microseconds.
     Grace,
     Patience,
@@ -78,7 +80,9 @@ impl Tally {
                 receive: self.get(Place::Receive),
                 send: self.get(Place::Send),
                 send_file: self.get(Place::SendFile),
+                stat: self.get(Place::Stat),
                 shutdown: self.get(Place::Shutdown),
+                unacknowledged: self.get(Place::Unacknowledged),
             },
             ..Counters::default()
         }
@@ -114,7 +118,9 @@ impl Tally {
         self.add(Place::Receive, now.receive - before.receive);
         self.add(Place::Send, now.send - before.send);
         self.add(Place::SendFile, now.send_file - before.send_file);
+        self.add(Place::Stat, now.stat - before.stat);
         self.add(Place::Shutdown, now.shutdown - before.shutdown);
+        self.add(Place::Unacknowledged, now.unacknowledged - before.unacknowledged);
     }
 
     /// Says how all go down, before they are told to.

@@ -219,7 +219,7 @@ impl Worker {
         };
         let mut step = self.touch(&mut connection, |link, driver| link.cue(Cue::Opened, driver));
         let told = match self.watch.descent() {
-            Descent::Up => 0,
+            Descent::Up | Descent::Barred { .. } => 0,
             Descent::Patient { .. } => 1,
             Descent::Finishing { .. } | Descent::Down => 2,
         };

@@ -118,6 +118,20 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The same for a shorter time: for who passes it on in a struct of his own.
+    pub fn reborrow(&mut self) -> Context<'_> {
+        Context {
+            now: self.now,
+            out: self.out,
+            deadline: self.deadline,
+            waker: self.waker,
+            paused: self.paused,
+            live: self.live,
+            fate: self.fate,
+            next: self.next,
+        }
+    }
+
     /// Where answers go.
     pub fn out(&mut self) -> &mut Outbox {
         self.out

@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
-use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -78,13 +77,10 @@ impl OpenFile {
         self.size
     }
 
-    /// Whether its content still is what it was when it was opened, as far as size and time of modification tell.
-    ///
-    /// # Errors
-    /// What fstat(2) says.
-    pub fn is_unchanged(&self) -> io::Result<bool> {
-        let metadata = self.file.metadata()?;
-        Ok(metadata.size() == self.size && modified(&metadata) == self.modified)
+    /// Whether its content is what it was when it was opened, as far as size and time of modification tell: `metadata` is what the file
+    /// says of itself now.
+    pub fn is_unchanged(&self, metadata: &Metadata) -> bool {
+        metadata.size() == self.size && modified(metadata) == self.modified
     }
 }
 

@@ -193,6 +193,11 @@ impl Drop for Sender {
 }
 
 impl Receiver {
+    /// Whether it was cut off: for who has no room to take more, and so would not see it.
+    pub fn is_cut(&self) -> bool {
+        self.0.state().end == End::Cut
+    }
+
     /// Takes the oldest bytes.
     pub fn take(&self) -> Taken {
         let mut state = self.0.state();

@@ -25,7 +25,7 @@ mod slab;
 mod trace;
 
 pub(crate) use crew::{Crew, Visitor};
-pub(crate) use descent::Descent;
+pub(crate) use descent::{Descent, HANDSHAKE};
 pub use limits::{Counters, Limits, Notice};
 pub use meter::Meter;
 pub(crate) use notices::Told;

@@ -1,6 +1,7 @@
-//! Opening files beneath a directory: openat2(2), openat(2).
+//! Opening files beneath a directory: openat2(2), openat(2). And looking at them by name: fstatat(2).
 
 use super::{cvt, cvt_len};
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::fs::{File, Metadata};
 use std::io;
@@ -28,6 +29,34 @@ impl OpenHow {
     }
 }
 
+/// How often files were asked for by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileCalls {
+    /// openat2(2) and openat(2).
+    pub open: u64,
+    /// fstatat(2).
+    pub state: u64,
+}
+
+thread_local! {
+    static CALLS: Cell<FileCalls> = const { Cell::new(FileCalls { open: 0, state: 0 }) };
+}
+
+/// The calls of this thread so far: those of its loop, where it runs one.
+pub fn file_calls() -> FileCalls {
+    CALLS.get()
+}
+
+fn count_open() {
+    let calls = CALLS.get();
+    CALLS.set(FileCalls { open: calls.open + 1, ..calls });
+}
+
+fn count_state() {
+    let calls = CALLS.get();
+    CALLS.set(FileCalls { state: calls.state + 1, ..calls });
+}
+
 /// open(2) of a directory to resolve names beneath (`O_PATH`).
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -41,6 +70,7 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// EXDEV where the path would leave; EAGAIN where something moved meanwhile (ask again); ENOSYS or EPERM where there is no openat2.
 pub fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, how: OpenHow) -> io::Result<File> {
+    count_open();
     // SAFETY: open_how is plain integers; all-zero is its documented "nothing asked".
     let mut open_how: libc::open_how = unsafe { std::mem::zeroed() };
     open_how.flags = how.flags() as u64;
@@ -62,6 +92,7 @@ pub fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, how: OpenHow) -> io:
 
 /// openat(2) of a relative `path`, through links wherever they lead, to read. As little as the others it waits.
 pub fn open_following(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<File> {
+    count_open();
     // SAFETY: `path` is NUL-terminated and outlives the call; the new descriptor is ours alone.
     Ok(unsafe { File::from_raw_fd(cvt(libc::openat(directory.as_raw_fd(), path.as_ptr(), OpenHow::Read.flags()))?) })
 }
@@ -113,6 +144,7 @@ pub enum LastLink {
 
 /// fstatat(2) of a relative `path`.
 pub fn state_of(directory: BorrowedFd<'_>, path: &CStr, last_link: LastLink) -> io::Result<FileState> {
+    count_state();
     let flags = match last_link {
         LastLink::Follow => 0,
         LastLink::Show => libc::AT_SYMLINK_NOFOLLOW,
@@ -192,6 +224,7 @@ pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<Vec<DirectoryEntr
 /// fstatat(2) without following a link; `None` where it is gone, or not to be asked. Other errors are errors: a list that is short of what
 /// could not be read for want of memory would be taken for the whole.
 fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<DirectoryEntry>> {
+    count_state();
     // SAFETY: stat is plain data for which all-zero is valid.
     let mut stat: libc::stat64 = unsafe { std::mem::zeroed() };
     // SAFETY: `name` is NUL-terminated, `stat` is writable, and both outlive the call.
@@ -215,6 +248,7 @@ fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Direc
 /// openat(2) of one `name` (no slash) in `directory`, never through a symbolic link (ELOOP): a step of the walk that stands in for
 /// openat2 where there is none.
 pub fn open_component(directory: BorrowedFd<'_>, name: &CStr, how: OpenHow) -> io::Result<File> {
+    count_open();
     let flags = how.flags() | libc::O_NOFOLLOW;
     // SAFETY: `name` is NUL-terminated and outlives the call; the new descriptor is ours alone.
     Ok(unsafe { File::from_raw_fd(cvt(libc::openat(directory.as_raw_fd(), name.as_ptr(), flags))?) })

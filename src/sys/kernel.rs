@@ -3,7 +3,7 @@
 //! [`Linux`] asks the real one. A test puts a simulated one in its place, whose sockets own an inert descriptor as their identity.
 
 use super::net;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -19,6 +19,10 @@ pub trait Kernel {
     fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize>;
     /// sendfile(2): 0 is the end of the file.
     fn send_file(&mut self, socket: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize>;
+    /// fstat(2).
+    fn stat(&mut self, file: &File) -> io::Result<Metadata> {
+        file.metadata()
+    }
     /// shutdown(2) of the sending direction.
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()>;
     /// Nobody new gets into the queue of `listener`, which so can be emptied before it is closed. Where that can't be, nothing happens.
@@ -41,13 +45,15 @@ pub trait Kernel {
 
 /// How often each system call of a [`Kernel`] was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // Each field is the call of its name.
+#[allow(missing_docs)] // Each field is the function of its name.
 pub struct Calls {
     pub accept: u64,
     pub receive: u64,
     pub send: u64,
     pub send_file: u64,
+    pub stat: u64,
     pub shutdown: u64,
+    pub unacknowledged: u64,
 }
 
 /// The real kernel.
@@ -77,6 +83,11 @@ impl Kernel for Linux {
         net::send_file(socket, file, offset, length)
     }
 
+    fn stat(&mut self, file: &File) -> io::Result<Metadata> {
+        self.calls.stat += 1;
+        file.metadata()
+    }
+
     fn shutdown_write(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.calls.shutdown += 1;
         net::shutdown_write(socket)
@@ -91,6 +102,7 @@ impl Kernel for Linux {
     }
 
     fn unacknowledged(&mut self, socket: BorrowedFd<'_>) -> Option<u64> {
+        self.calls.unacknowledged += 1;
         net::unacknowledged(socket).ok()
     }
 

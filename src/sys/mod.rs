@@ -1,7 +1,7 @@
 //! The system calls this project makes, as typed and safe functions: descriptors in as [`BorrowedFd`], results out as [`io::Result`].
 //!
 //! Invariant: every `unsafe` block and every use of `libc` in the project stands in this folder (`tests/tidy.rs` looks). Nothing here
-//! has a policy: no retry, no loop, no state but the signal handler's descriptor.
+//! has a policy: no retry, no loop, no state but the signal handler's descriptor and counts of calls.
 //!
 //! [`BorrowedFd`]: std::os::fd::BorrowedFd
 
@@ -13,6 +13,8 @@ mod memory;
 mod net;
 mod output;
 mod process;
+mod refused;
+mod user;
 mod wait;
 
 pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
@@ -20,8 +22,8 @@ pub use fork::{
     Ended, Forked, SoleThread, child_signal, clear_child_signal, exit_now, fork, ignore_children, reap, reap_one,
 };
 pub use fs::{
-    DirectoryEntry, EntryKind, FileState, LastLink, OpenHow, open_beneath, open_component, open_directory,
-    open_following, read_directory, state_of,
+    DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, file_calls, open_beneath, open_component,
+    open_directory, open_following, read_directory, state_of,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use memory::SharedNumbers;
@@ -34,6 +36,8 @@ pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
     set_descriptor_limit, signal_thread,
 };
+pub use refused::{EPERM, refused_calls};
+pub use user::{User, become_user, is_root, user_named};
 pub use wait::{
     EBADF, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP,
     POLLIN, POLLNVAL, POLLOUT,

@@ -7,10 +7,15 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// What the kernel takes of an answer beyond what it can send now: less than this waits for the peer's window. Else a MiB is taken for whoever
+/// asks and resets, which is most of what a storm of resets costs; and who reads slowly would hold megabytes. A refill costs a wait, and a fast
+/// reader is given one in 32 KiB.
+const UNSENT_BYTES_MAX: libc::c_int = 64 * 1024;
+
 /// A non-blocking, listening TCP socket bound to `address` (port 0: the kernel chooses).
 ///
-/// Set on it: `SO_REUSEADDR`, so that a restart need not wait for old connections; `TCP_NODELAY`, which accepted sockets inherit; and
-/// for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
+/// Set on it: `SO_REUSEADDR`, so that a restart need not wait for old connections; `TCP_NODELAY` and `TCP_NOTSENT_LOWAT`
+/// (`UNSENT_BYTES_MAX`), which accepted sockets inherit; and for IPv6 `IPV6_V6ONLY`, so that `[::]` and `0.0.0.0` are two addresses.
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -18,6 +23,7 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     let socket = unsafe { OwnedFd::from_raw_fd(cvt(libc::socket(family, kind, 0))?) };
     set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)?;
     if address.is_ipv6() {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
@@ -109,13 +115,22 @@ pub fn abort_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     cvt(result).map(drop)
 }
 
-/// Drops every packet that would begin a connection with `listener`, by a filter of one instruction (`SO_ATTACH_FILTER`, socket(7)): who
-/// tries is not reset, but tries again.
+/// Drops every packet that would begin a connection with `listener`, by a filter (`SO_ATTACH_FILTER`, socket(7)): who tries is not reset, but
+/// tries again. What ends a handshake that was begun before passes.
 pub fn bar_entry(listener: BorrowedFd<'_>) -> io::Result<()> {
-    let mut take_none = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
-    let program = libc::sock_fprog { len: 1, filter: &mut take_none };
+    // RFC 9293 §3.1: the flags of a TCP header, and the one that begins.
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    let instruction = |code: u32, jump_if: u8, k: u32| libc::sock_filter { code: code as u16, jt: jump_if, jf: 0, k };
+    let mut filter = [
+        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, FLAGS_AT),
+        instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 1, SYN),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, u32::MAX), // The packet passes whole.
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     let length = size_of::<libc::sock_fprog>() as libc::socklen_t;
-    // SAFETY: `program` is readable for `length` bytes and its one instruction too; both outlive the call, and the kernel copies them.
+    // SAFETY: `program` is readable for `length` bytes and the instructions that it counts too; both outlive the call, and the kernel copies them.
     let result = unsafe {
         libc::setsockopt(
             listener.as_raw_fd(),

@@ -59,6 +59,18 @@ pub fn read_answer(wire: &[u8], to_head: bool) -> Result<Option<(Answer, usize)>
     if answer.field("Date").is_none() {
         return Err(format!("no Date: {head:?}"));
     }
+    let is_to_head = to_head || answer.field("X-Method") == Some("HEAD");
+    if let Some(coding) = answer.field("Transfer-Encoding") {
+        if coding != "chunked" || answer.field("Content-Length").is_some() {
+            return Err(format!("two lengths, or a coding that is unknown: {head:?}"));
+        }
+        if is_to_head {
+            return Ok(Some((answer, body_begins)));
+        }
+        let Some((body, length)) = read_chunks(&wire[body_begins..])? else { return Ok(None) };
+        answer.body = body;
+        return Ok(Some((answer, body_begins + length)));
+    }
     let has_no_length = status == 204 || status == 304;
     let length = match answer.field("Content-Length") {
         None if has_no_length => 0,
@@ -67,10 +79,30 @@ pub fn read_answer(wire: &[u8], to_head: bool) -> Result<Option<(Answer, usize)>
         }
         other => return Err(format!("{status} with Content-Length {other:?}")),
     };
-    let length = if to_head || answer.field("X-Method") == Some("HEAD") { 0 } else { length };
+    let length = if is_to_head { 0 } else { length };
     let Some(body) = wire.get(body_begins..body_begins + length) else { return Ok(None) };
     answer.body = body.to_vec();
     Ok(Some((answer, body_begins + length)))
+}
+
+/// The content of a chunked body and how long it lay on the wire; `None` where more must come.
+fn read_chunks(wire: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+    let (mut content, mut at) = (Vec::new(), 0);
+    loop {
+        let Some(line) = wire[at..].windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+        let digits = std::str::from_utf8(&wire[at..at + line]).unwrap_or("");
+        let size = usize::from_str_radix(digits, 16).map_err(|_| format!("a chunk's size: {digits:?}"))?;
+        at += line + 2;
+        let Some(chunk) = wire.get(at..at + size + 2) else { return Ok(None) };
+        if !chunk.ends_with(b"\r\n") {
+            return Err("a chunk is longer than its size".into());
+        }
+        content.extend_from_slice(&chunk[..size]);
+        at += size + 2;
+        if size == 0 {
+            return Ok(Some((content, at)));
+        }
+    }
 }
 
 fn read_status_line(line: &str) -> Option<u16> {
@@ -120,6 +152,18 @@ impl Client {
                 Ok(None) => assert!(self.receive(), "cut off: {}", self.received.escape_ascii()),
                 Err(error) => panic!("{error}"),
             }
+        }
+    }
+
+    /// Receives until this comes, and forgets all up to its end.
+    #[track_caller]
+    pub fn until(&mut self, wanted: &[u8]) {
+        loop {
+            if let Some(at) = self.received.windows(wanted.len()).position(|window| window == wanted) {
+                self.received.drain(..at + wanted.len());
+                return;
+            }
+            assert!(self.receive(), "no {} in {}", wanted.escape_ascii(), self.received.escape_ascii());
         }
     }
 

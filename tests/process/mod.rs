@@ -34,15 +34,28 @@ impl Process {
         Process { child, stdout, stderr }
     }
 
-    /// A server, and where it listens.
+    /// A server, its start line, and where it listens.
     #[track_caller]
     pub fn serving(command: Command) -> (Process, String, SocketAddr) {
+        let has_user = command.get_args().any(|flag| flag.to_string_lossy().contains("--user"));
         let process = Process::new(command);
+        if !has_user {
+            process.tells_root();
+        }
         let Ok(line) = process.stdout.recv_timeout(PATIENCE) else { panic!("it says: {:?}", process.end()) };
         let (_, after) = line.split_once("http://").unwrap_or_else(|| panic!("no address in {line:?}"));
         let address = after.split('/').next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
         (process, line, address)
+    }
+
+    /// Takes what a server without `--user` tells root before its start line, so that what is left on stderr is what a test is about.
+    #[track_caller]
+    pub fn tells_root(&self) {
+        if is_root() {
+            let line = self.stderr.recv_timeout(PATIENCE);
+            assert!(line.as_ref().is_ok_and(|line| line.starts_with("tripoll: it runs as root, ")), "{line:?}");
+        }
     }
 
     /// Its exit code and what else it says, when it ends by itself.
@@ -63,6 +76,12 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether a server that is started here would run as root.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 pub fn lines(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 use tripoll::http::Listener;
-use tripoll::protocol::{Cue, Deadline, Driver, Fate, Link, Now, Outbox, Piece};
+use tripoll::protocol::{Cue, Deadline, Driver, Fate, Link, Now, Outbox, Piece, Protocol};
 
 /// A link, driven.
 pub struct Wire {
@@ -14,13 +14,19 @@ pub struct Wire {
     out: Outbox,
     deadline: Option<Instant>,
     pub sent: Vec<u8>,
+    /// The peer takes nothing.
+    pub is_stalled: bool,
 }
 
 impl Wire {
     pub fn new(listener: &Listener, wall: SystemTime) -> Wire {
-        let link = Link::new(Box::new(listener.connection(([127, 0, 0, 1], 9).into())));
+        Wire::over(Box::new(listener.connection(([127, 0, 0, 1], 9).into())), wall)
+    }
+
+    pub fn over(protocol: Box<dyn Protocol>, wall: SystemTime) -> Wire {
+        let (link, out) = (Link::new(protocol), Outbox::default());
         let now = Now { monotonic: Instant::now(), wall };
-        let mut wire = Wire { link, now, out: Outbox::default(), deadline: None, sent: Vec::new() };
+        let mut wire = Wire { link, now, out, deadline: None, sent: Vec::new(), is_stalled: false };
         wire.cue(Cue::Opened);
         wire
     }
@@ -44,7 +50,7 @@ impl Wire {
     /// Time goes by; the deadline may pass.
     pub fn wait(&mut self, time: Duration) {
         self.now = Now { monotonic: self.now.monotonic + time, wall: self.now.wall + time };
-        if self.deadline.is_some_and(|deadline| deadline <= self.now.monotonic) && self.is_open() {
+        if self.deadline.is_some_and(|deadline| deadline <= self.now.monotonic) && self.link.fate() == Fate::Open {
             self.deadline = None;
             self.cue(Cue::DeadlinePassed);
         }
@@ -55,11 +61,28 @@ impl Wire {
         self.link.fate() == Fate::Open
     }
 
+    pub fn fate(&self) -> Fate {
+        self.link.fate()
+    }
+
+    pub fn wants_input(&self) -> bool {
+        self.link.wants_input()
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.link.is_live()
+    }
+
+    /// What the peer did not take.
+    pub fn queued(&self) -> u64 {
+        self.out.queued()
+    }
+
     fn drive(&mut self, act: impl FnOnce(&mut Link, &mut Driver<'_>)) {
         let waker = || Waker::noop().clone();
         let mut driver = Driver { now: self.now, out: &mut self.out, deadline: None, waker: &waker };
         act(&mut self.link, &mut driver);
-        loop {
+        while !self.is_stalled {
             drain(driver.out, &mut self.sent);
             if !self.link.room(&mut driver) {
                 break;

@@ -135,6 +135,9 @@ impl HttpServer {
     /// Who serves connections: the loop itself, or threads or processes, each of which waits for one. Nothing else changes, but how many are
     /// served well.
     ///
+    /// Handlers of a model that forks share nothing with those of another process: each has a copy of what there was. What goes on without end
+    /// ([`Response::events`]) keeps its worker as long as it lasts.
+    ///
     /// Under a model other than the reactor the loop's own settings ([`backend`](Self::backend), [`trigger`](Self::trigger),
     /// [`select_limit`](Self::select_limit)) are those of the loop that accepts and hears of the end.
     pub fn model(mut self, model: Model) -> HttpServer {

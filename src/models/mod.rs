@@ -1,6 +1,6 @@
 //! The other ways to serve many: the same server, driven by threads and processes that wait for one connection each.
 //!
-//! Invariant: a connection is the same [`Link`](crate::protocol::Link) under each, and one driver, [`worker`], waits for its socket; the
+//! Invariant: a connection is the same [`Link`](crate::protocol::Link) under each, and one driver (`worker`) waits for its socket; the
 //! models differ in who calls it. What they have in common with the reactor, they have from it: it accepts where one process accepts for
 //! all, turns away, hears of signals, goes down.
 //!

@@ -38,6 +38,7 @@
 pub mod files;
 pub mod guard;
 pub mod http;
+pub mod models;
 pub mod offload;
 pub mod poller;
 pub mod protocol;
@@ -53,6 +54,7 @@ mod transport;
 pub mod websocket;
 
 pub use http::{Request, Response, date};
+pub use models::Model;
 pub use poller::{Backend, Trigger};
 pub use server::{Error, HttpServer, Result};
 

@@ -3,6 +3,7 @@
 use crate::files::{self, Cache, Files, Resolver};
 use crate::guard::{Guard, Rules, Scope, Users};
 use crate::http::{self, Answer, Answered, Reject, Request, Response, Service, Sink};
+use crate::models::{self, Model, Tally, Work};
 use crate::offload::{self, Pool};
 use crate::poller::{Backend, Strategy, StrategyError, Trigger};
 use crate::protocol::{Link, Now};
@@ -12,12 +13,11 @@ use crate::sys;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -46,6 +46,7 @@ pub struct HttpServer {
     addresses: Vec<String>,
     /// `None` serves routes alone.
     directory: Option<PathBuf>,
+    model: Model,
     backend: Backend,
     trigger: Trigger,
     select_limit: Option<RawFd>,
@@ -58,8 +59,8 @@ pub struct HttpServer {
     not_found: Option<NotFound>,
     rules: Rules,
     meter: Meter,
-    on_notice: Box<dyn FnMut(&Notice)>,
-    on_answer: Rc<dyn Fn(&Answered<'_>)>,
+    on_notice: Box<dyn FnMut(&Notice) + Send>,
+    on_answer: Arc<dyn Fn(&Answered<'_>) + Send + Sync>,
 }
 
 /// What a server does, to be read from any thread while it runs, or by a handler. Clones read the same server.
@@ -67,6 +68,8 @@ pub struct HttpServer {
 pub struct Meter {
     answers: Arc<AtomicU64>,
     reactor: reactor::Meter,
+    /// What is counted instead where several threads or processes serve.
+    tally: Arc<OnceLock<Tally>>,
 }
 
 /// What a server has done so far.
@@ -74,14 +77,25 @@ pub struct Meter {
 pub struct Counters {
     /// Answers given, also to what was no request.
     pub answers: u64,
-    /// Connections, bytes, waits: as of the end of the loop's last turn.
+    /// Connections, bytes, waits: as of the end of the loop's last turn. Under a model other than the reactor there are no turns and no waits
+    /// of a loop, and the rest is as of now.
     pub reactor: reactor::Counters,
 }
 
 impl Meter {
     /// All zero until the server runs.
     pub fn read(&self) -> Counters {
-        Counters { answers: self.answers.load(Ordering::Relaxed), reactor: self.reactor.read() }
+        match self.tally.get() {
+            Some(tally) => Counters { answers: tally.answers(), reactor: tally.counters() },
+            None => Counters { answers: self.answers.load(Ordering::Relaxed), reactor: self.reactor.read() },
+        }
+    }
+
+    fn count_answer(&self) {
+        match self.tally.get() {
+            Some(tally) => tally.count_answer(),
+            None => _ = self.answers.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 
@@ -97,6 +111,7 @@ impl HttpServer {
         HttpServer {
             addresses: vec![address.into()],
             directory: None,
+            model: Model::default(),
             backend: Backend::default(),
             trigger: Trigger::default(),
             select_limit: None,
@@ -110,13 +125,26 @@ impl HttpServer {
             rules: Rules::default(),
             meter: Meter::default(),
             on_notice: Box::new(|_| ()),
-            on_answer: Rc::new(|_| ()),
+            on_answer: Arc::new(|_| ()),
         }
     }
 
     /// Listens at one more address.
     pub fn also_at(mut self, address: impl Into<String>) -> HttpServer {
         self.addresses.push(address.into());
+        self
+    }
+
+    /// Who serves connections: the loop itself, or threads or processes, each of which waits for one. Nothing else changes, but how many are
+    /// served well.
+    ///
+    /// Handlers of a model that forks share nothing with those of another process: each has a copy of what there was. What goes on without end
+    /// ([`Response::events`]) keeps its worker as long as it lasts.
+    ///
+    /// Under a model other than the reactor the loop's own settings ([`backend`](Self::backend), [`trigger`](Self::trigger),
+    /// [`select_limit`](Self::select_limit)) are those of the loop that accepts and hears of the end.
+    pub fn model(mut self, model: Model) -> HttpServer {
+        self.model = model;
         self
     }
 
@@ -237,14 +265,15 @@ impl HttpServer {
         self.meter.clone()
     }
 
-    /// Who is told of each answer as it is queued: for an access log. Called on the loop's thread: it must not block.
-    pub fn on_answer(mut self, tell: impl Fn(&Answered<'_>) + 'static) -> HttpServer {
-        self.on_answer = Rc::new(tell);
+    /// Who is told of each answer as it is queued: for an access log. Called by whoever serves the connection, so it must not block; under a
+    /// model that has processes, in each of them.
+    pub fn on_answer(mut self, tell: impl Fn(&Answered<'_>) + Send + Sync + 'static) -> HttpServer {
+        self.on_answer = Arc::new(tell);
         self
     }
 
     /// Who is told what the operator should know. By default nobody.
-    pub fn on_notice(mut self, tell: impl FnMut(&Notice) + 'static) -> HttpServer {
+    pub fn on_notice(mut self, tell: impl FnMut(&Notice) + Send + 'static) -> HttpServer {
         self.on_notice = Box::new(tell);
         self
     }
@@ -255,6 +284,9 @@ impl HttpServer {
     /// [`Error`], of which each says what to try.
     pub fn bind(self) -> Result<BoundServer> {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
+        if self.loop_limits.per_address_max < usize::MAX && !self.model.knows_addresses() {
+            return Err(Error::PerAddressMax { model: self.model });
+        }
         let (router, folder) = self.router()?;
         let pool = Arc::new(Pool::new(self.offload_limits));
         let mut listeners = Vec::new();
@@ -265,21 +297,38 @@ impl HttpServer {
         let service = self.guarded(router, addresses.iter().all(is_loopback));
 
         let descriptors_max = sys::raise_descriptor_limit()?;
-        let connections_max =
+        let descriptors =
             usize::try_from(descriptors_max - DESCRIPTORS_RESERVED.min(descriptors_max / 4)).unwrap_or(usize::MAX);
+        let connections_max = (descriptors / self.model.descriptors_a_connection()).max(1);
         let mut limits = self.loop_limits.clone();
-        limits.connections_max = limits.connections_max.min(connections_max.max(1));
-        let mut reactor = Reactor::new(strategy, limits)?;
-        reactor.show_on(self.meter.reactor.clone());
-        for listener in listeners {
-            reactor.listen(listener, self.listener(service.clone()).offload_to(pool.clone()))?;
-        }
-        reactor.on_notice(self.on_notice);
+        limits.connections_max = limits.connections_max.min(connections_max);
         let resolver = folder.as_ref().map(|folder| folder.resolver);
-        if let Some(Folder { cache, .. }) = folder {
-            reactor.on_shortage(move || cache.give_way());
+        let make = self.maker(service, pool);
+        let on_notice = Arc::new(Mutex::new(self.on_notice));
+        let cache = folder.map(|folder| folder.cache);
+
+        let mut reactor = Reactor::new(strategy, limits.clone())?;
+        reactor.show_on(self.meter.reactor.clone());
+        let tell = on_notice.clone();
+        reactor.on_notice(move |notice| tell.lock().unwrap_or_else(PoisonError::into_inner)(notice));
+        let kept = cache.clone();
+        reactor.on_shortage(move || kept.as_ref().is_some_and(Cache::give_way));
+        let mut work = None;
+        if self.model != Model::Reactor {
+            let sockets =
+                listeners.iter().map(|socket| socket.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?;
+            let make = make.clone();
+            let to_do = work.insert(Work::new(limits, sockets, move || Box::new(make()))?);
+            self.meter.tally.set(to_do.tally.clone()).expect("a server is bound once");
+            to_do.on_shortage = Box::new(move || cache.as_ref().is_some_and(Cache::give_way));
+            to_do.on_notice = Box::new(move |notice| on_notice.lock().unwrap_or_else(PoisonError::into_inner)(notice));
         }
-        Ok(BoundServer { reactor, addresses, strategy, resolver, meter: self.meter })
+        if self.model.loop_accepts() {
+            for listener in listeners {
+                reactor.listen(listener, make())?;
+            }
+        }
+        Ok(BoundServer { reactor, work, model: self.model, addresses, strategy, resolver, meter: self.meter })
     }
 
     /// What it answers to `input`, the bytes of one connection from its first to its last: to try routes without a socket.
@@ -289,8 +338,8 @@ impl HttpServer {
     pub fn answer(&self, input: &[u8]) -> Result<Vec<u8>> {
         let (router, _) = self.router()?;
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-        let service = self.guarded(router, is_loopback(&nobody));
-        let mut link = Link::new(Box::new(self.listener(service).connection(nobody)));
+        let make = self.maker(self.guarded(router, is_loopback(&nobody)), Arc::default());
+        let mut link = Link::new(Box::new(make().connection(nobody)));
         let now = Now { monotonic: Instant::now(), wall: SystemTime::now() };
         Ok(link.answer(input, now)?)
     }
@@ -321,12 +370,23 @@ impl HttpServer {
         if rules.is_empty() { Arc::new(router) } else { Arc::new(Guard::new(router, rules)) }
     }
 
-    fn listener(&self, service: Arc<dyn Service>) -> http::Listener {
-        let (answers, tell) = (self.meter.answers.clone(), self.on_answer.clone());
-        http::Listener::with_fields(service, self.limits.clone(), &self.fields).on_answer(move |answered| {
-            answers.fetch_add(1, Ordering::Relaxed);
-            tell(answered);
-        })
+    /// Makes what connections come from: for one loop, or in each of many workers.
+    fn maker(
+        &self,
+        service: Arc<dyn Service>,
+        pool: Arc<Pool>,
+    ) -> impl Fn() -> http::Listener + Clone + Send + Sync + 'static {
+        let (limits, fields) = (self.limits.clone(), self.fields.clone());
+        let (meter, tell) = (self.meter.clone(), self.on_answer.clone());
+        move || {
+            let (meter, tell) = (meter.clone(), tell.clone());
+            http::Listener::with_fields(service.clone(), limits.clone(), &fields).offload_to(pool.clone()).on_answer(
+                move |answered| {
+                    meter.count_answer();
+                    tell(answered);
+                },
+            )
+        }
     }
 
     /// [`bind`](Self::bind) and [`run`](BoundServer::run).
@@ -356,6 +416,9 @@ impl Service for Nothing {
 /// A server that listens.
 pub struct BoundServer {
     reactor: Reactor,
+    /// What threads or processes are to serve, under a model that has them.
+    work: Option<Work>,
+    model: Model,
     addresses: Vec<SocketAddr>,
     strategy: Strategy,
     resolver: Option<Resolver>,
@@ -366,6 +429,11 @@ impl BoundServer {
     /// Where it listens, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Who serves connections.
+    pub fn model(&self) -> Model {
+        self.model
     }
 
     /// How it waits.
@@ -388,6 +456,22 @@ impl BoundServer {
         self.reactor.handle()
     }
 
+    /// What is done at the end of each turn of the loop, and under other models by each worker before it waits, such as writing out what was
+    /// logged. It says after how long it wants to be called again at the latest. It must not block.
+    pub fn after_turn(&mut self, act: impl Fn() -> Option<Duration> + Clone + Send + Sync + 'static) {
+        self.reactor.after_turn(act.clone());
+        if let Some(work) = &mut self.work {
+            work.before_wait = Box::new(act);
+        }
+    }
+
+    /// What each process does first that a model forks. It has a copy of what waited to be written out.
+    pub fn in_child(&mut self, act: impl Fn() + Send + Sync + 'static) {
+        if let Some(work) = &mut self.work {
+            work.in_child = Box::new(act);
+        }
+    }
+
     /// The loop, to let it do more than HTTP.
     pub fn reactor(&mut self) -> &mut Reactor {
         &mut self.reactor
@@ -396,8 +480,12 @@ impl BoundServer {
     /// Serves until its [`Handle`] stops it.
     ///
     /// # Errors
-    /// What waiting says: of a sound loop, nothing.
+    /// What waiting says: of a sound loop, nothing. Under other models, also where the first threads or processes can't be had.
     pub fn run(mut self) -> Result<()> {
+        if let Some(work) = self.work {
+            let model_error = |source| Error::Model { model: self.model, source };
+            models::employ(self.model, work, &mut self.reactor).map_err(model_error)?;
+        }
         Ok(self.reactor.run()?)
     }
 }
@@ -450,6 +538,10 @@ pub enum Error {
     Route(RouteError),
     /// A backend with a setting that it does not have.
     Strategy(StrategyError),
+    /// A model that can't serve.
+    Model { model: Model, source: io::Error },
+    /// A model that can't know how many connections an address has, with a bound for it.
+    PerAddressMax { model: Model },
     /// What the loop itself needs can't be had.
     Loop(io::Error),
 }
@@ -482,6 +574,10 @@ impl fmt::Display for Error {
             }
             Error::Route(error) => error.fmt(f),
             Error::Strategy(error) => error.fmt(f),
+            Error::Model { model, source } => write!(f, "cannot serve by {model}: {}", said(source)),
+            Error::PerAddressMax { model } => {
+                write!(f, "connections of one address can't be counted by {model}; try threads, or fork that waits")
+            }
             Error::Loop(error) => write!(f, "the loop cannot run: {}", said(error)),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here blocks, and every loop makes progress or ends.
 
-use crate::protocol::{Outbox, Piece};
+use crate::protocol::{Driver, Fate, Link, Outbox, Piece};
 use crate::sys::Kernel;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -124,4 +124,40 @@ pub fn flush(
         }
     }
     Flushed::All
+}
+
+/// What became of a link once what it said was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It goes on.
+    #[allow(missing_docs)]
+    Open { is_blocked: bool },
+    /// All is said and sent: the sending side is to be shut.
+    Said,
+    /// It is to be closed.
+    Over,
+}
+
+/// Sends what a link says, and lets it say more as long as there is room, at most `budget` bytes, which it lowers.
+pub fn settle(
+    kernel: &mut impl Kernel,
+    socket: BorrowedFd<'_>,
+    link: &mut Link,
+    driver: &mut Driver<'_>,
+    budget: &mut u64,
+) -> Settled {
+    loop {
+        if link.fate() == Fate::Abort {
+            return Settled::Over;
+        }
+        let is_last = link.fate() == Fate::Finish;
+        match flush(kernel, socket, driver.out, budget, is_last) {
+            Flushed::Dead => return Settled::Over,
+            Flushed::BudgetUsed => return Settled::Open { is_blocked: false },
+            Flushed::Blocked => return Settled::Open { is_blocked: true },
+            Flushed::All if is_last => return Settled::Said,
+            Flushed::All if *budget == 0 || !link.room(driver) => return Settled::Open { is_blocked: false },
+            Flushed::All => {}
+        }
+    }
 }

@@ -108,8 +108,11 @@ const scanned = new Chart("scanned", "Descriptors scanned per ready event");
 /** Puts one reading on the page; `before` is the last, where the same server gave one. */
 function show(reading, before) {
   const { at, counters, time } = reading;
-  element("backend").textContent = counters.backend;
+  // Under another model there is no loop that turns.
+  const isLoop = counters.model === "reactor";
+  element("backend").textContent = isLoop ? counters.backend : counters.model;
   element("trigger").textContent = counters.trigger;
+  for (const id of ["loop", "moving", "how"]) element(id).hidden = !isLoop;
   element("time").textContent = time;
   element("requests").textContent = exact.format(counters.requests);
   element("connections").textContent = exact.format(counters.connections.open);
@@ -118,7 +121,7 @@ function show(reading, before) {
   panel.dataset.backend = counters.backend;
   panel.classList.remove("stale");
   panel.hidden = false;
-  if (!before) return;
+  if (!before || !isLoop) return;
   turns.add(at, (counters.turns - before.counters.turns) * 1000 / (at - before.at));
   const ready = counters.poller.ready - before.counters.poller.ready;
   if (ready > 0) scanned.add(at, (counters.poller.scanned - before.counters.poller.scanned) / ready);
@@ -205,7 +208,8 @@ async function watch() {
     try {
       const counters = await (await fetched("counters")).json();
       if (counters.backend === null) return say(IS_OFF);
-      if (hasStream) hasStream = await listen();
+      // Under another model there is no such stream.
+      if (hasStream && counters.model === "reactor") hasStream = await listen();
       else take({ counters, time: await askedTime() });
     } catch {
       miss();

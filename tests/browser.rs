@@ -177,6 +177,25 @@ fn a_page_sees_its_server_go_and_its_events_come_back(strategy: Strategy) {
     page.wait_for("document.querySelector('#clock').value.endsWith(' GMT')");
 }
 
+/// One at a time: a connection that a browser opens before it knows what for must not keep the page from coming.
+#[test]
+fn the_page_loads_under_every_model() {
+    let Some(mut browser) = Browser::new() else { return };
+    for model in ["iterative", "fork", "prefork", "threads", "thread-pool"] {
+        let (_server, address) = serve(&["--model", model], project());
+        let mut page = browser.open(&format!("http://{address}/"));
+        let said = "document.querySelector('.answered').innerText";
+        page.wait_for(&format!("{said} === 'This page is answered by {model}.'"));
+        let requests = page.evaluate("document.querySelector('#requests').innerText");
+        page.wait_for(&format!("Number(document.querySelector('#requests').innerText) > Number({requests})"));
+        assert_eq!(page.evaluate("document.querySelector('#moving').checkVisibility()"), false, "no loop turns");
+        assert_clean(&mut page);
+    }
+    let (_server, address) = serve(&["--model", "prefork", "--workers", "1"], project());
+    let mut page = browser.open(&format!("http://{address}/"));
+    page.wait_for("document.querySelector('#panel').checkVisibility()");
+}
+
 fn said_of(backend: &str, trigger: &str) -> String {
     format!("This page is answered by {backend}, {trigger}\u{a0}trigger.")
 }

@@ -1,5 +1,5 @@
 //! One server, however it waits: streams of requests that a seed makes (lawful, broken, pipelined, cut off) get the same bytes, Date aside, and
-//! the same end of the connection, from each backend over a socket and from the Link alone.
+//! the same end of the connection, from each backend and model over a socket and from the Link alone.
 //!
 //! A failure names its seed. `TRIPOLL_SEED=7 TRIPOLL_STREAMS=1 cargo test --test differential` tries that stream again, and
 //! `TRIPOLL_STREAMS=20000` many more than the sample.
@@ -8,7 +8,7 @@
 mod serving;
 mod wire;
 
-use serving::Serving;
+use serving::{Serving, Way};
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use tripoll::Model;
 use tripoll::files::{Files, Options};
 use tripoll::http::{Limits, Listener, Request, Response, Service, StatusCode, format_date};
 use tripoll::poller::Strategy;
@@ -38,12 +39,12 @@ const PROBE: &[u8] = b"GET /ping HTTP/1.1\r\nHost: h\r\nX-Probe: 1\r\n\r\n";
 const PATIENCE_MS: i32 = 30_000;
 
 #[test]
-fn every_backend_answers_as_the_link_does() {
+fn every_backend_and_model_answers_as_the_link_does() {
     compare(&Reading { served_buffers_bytes: None, buffers_bytes: None, read_bytes_max: 64 * 1024 });
 }
 
 #[test]
-fn every_backend_answers_as_the_link_does_to_a_slow_reader_through_small_buffers() {
+fn every_backend_and_model_answers_as_the_link_does_to_a_slow_reader_through_small_buffers() {
     // Were its own buffers as small, each window would wait for a timer of the kernel's: 300 ms an answer.
     compare(&Reading {
         served_buffers_bytes: Some(4 * 1024),
@@ -63,14 +64,16 @@ struct Reading {
 
 fn compare(reading: &Reading) {
     let site = Site::new();
-    let serve = |strategy: &Strategy| {
+    let serve = |way: Way| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         if let Some(bytes) = reading.served_buffers_bytes {
             sys::set_buffers(listener.as_fd(), bytes).unwrap();
         }
-        (*strategy, Serving::at(listener, *strategy, site.service.clone(), limits()))
+        (way, Serving::at(listener, way, site.service.clone(), limits()))
     };
-    let servers: Vec<_> = Strategy::ALL.iter().map(serve).collect();
+    let models = [Model::Iterative, Model::Threads, Model::ThreadPool { workers: 2 }];
+    let ways = Strategy::ALL.into_iter().map(Way::from).chain(models.map(Way::from));
+    let servers: Vec<_> = ways.map(serve).collect();
     let number = |name: &str, default: u64| {
         std::env::var(name)
             .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
@@ -83,15 +86,15 @@ fn compare(reading: &Reading) {
                 for seed in (seed + worker..seed + streams).step_by(CLIENTS as usize) {
                     let stream = Stream::of(seed, &site.tags);
                     let want = site.said_by_the_link(&stream);
-                    for (strategy, server) in servers {
+                    for (way, server) in servers {
                         let got = said_over_a_socket(server.address, &stream, &want, reading);
-                        check(&got, &want.all, &format!("{strategy}, {stream}"));
+                        check(&got, &want.all, &format!("{way}, {stream}"));
                     }
                 }
             });
         }
     });
-    println!("{streams} streams from seed {seed}, each to {} backends", servers.len());
+    println!("{streams} streams from seed {seed}, each to {} servers", servers.len());
 }
 
 #[track_caller]

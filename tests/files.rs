@@ -6,11 +6,11 @@ mod client;
 mod serving;
 mod wire;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_threaded_model};
 use client::{Answer, Client, read_answer};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
-use serving::Serving;
+use serving::{Serving, Way};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -24,10 +24,15 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tripoll::files::{DotNames, Files, Options, Resolver, Root};
 use tripoll::http::{Limits, Listener, format_date};
-use tripoll::poller::Strategy;
 use wire::Wire;
 
 on_every_backend! {
+    files_of_every_size_arrive_byte_for_byte,
+    a_file_past_four_gib_is_served_near_its_end,
+    a_file_cut_short_in_mid_download_is_a_short_body_and_a_close,
+}
+
+on_every_threaded_model! {
     files_of_every_size_arrive_byte_for_byte,
     a_file_past_four_gib_is_served_near_its_end,
     a_file_cut_short_in_mid_download_is_a_short_body_and_a_close,
@@ -749,7 +754,7 @@ fn the_folder_is_the_one_that_was_opened() {
     assert_eq!(ask(files, "GET", "/a.txt", "", SystemTime::now()).body, b"inside");
 }
 
-fn files_of_every_size_arrive_byte_for_byte(strategy: Strategy) {
+fn files_of_every_size_arrive_byte_for_byte(way: Way) {
     let site = Site::new(Resolver::Openat2);
     let sizes = [0, 1, 16 << 10, 64 << 10, 1 << 20]
         .into_iter()
@@ -757,7 +762,7 @@ fn files_of_every_size_arrive_byte_for_byte(strategy: Strategy) {
     let sizes: Vec<usize> = sizes.chain([3_000_001]).collect();
     let content = pattern(3_000_001);
     sizes.iter().for_each(|size| drop(site.write(size.to_string(), &content[..*size])));
-    let serving = Serving::new(strategy, Arc::new(site.files()), Limits::default());
+    let serving = Serving::new(way, Arc::new(site.files()), Limits::default());
     let mut client = Client::new(serving.address);
     // All at once: answers wait for each other.
     client.send(sizes.iter().map(|size| format!("GET /{size} HTTP/1.1\r\nHost: h\r\n\r\n")).collect::<String>());
@@ -776,7 +781,7 @@ fn files_of_every_size_arrive_byte_for_byte(strategy: Strategy) {
     assert_eq!(client.rest(true), b"");
 }
 
-fn a_file_past_four_gib_is_served_near_its_end(strategy: Strategy) {
+fn a_file_past_four_gib_is_served_near_its_end(way: Way) {
     const SIZE: u64 = (5 << 30) + 12_345;
     let site = Site::new(Resolver::Openat2);
     let file = File::create(site.path("large.bin")).unwrap();
@@ -786,7 +791,7 @@ fn a_file_past_four_gib_is_served_near_its_end(strategy: Strategy) {
     let content = pattern(200_000);
     file.write_all_at(&content, SIZE - 200_000).unwrap();
     file.write_all_at(b"between", 4 << 30).unwrap();
-    let serving = Serving::new(strategy, Arc::new(site.files()), Limits::default());
+    let serving = Serving::new(way, Arc::new(site.files()), Limits::default());
     let mut client = Client::new(serving.address);
     client.send("HEAD /large.bin HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(client.answer(true).field("Content-Length"), Some("5368721465"));
@@ -805,7 +810,7 @@ fn a_file_past_four_gib_is_served_near_its_end(strategy: Strategy) {
     assert_eq!(client.rest(true), b"");
 }
 
-fn a_file_cut_short_in_mid_download_is_a_short_body_and_a_close(strategy: Strategy) {
+fn a_file_cut_short_in_mid_download_is_a_short_body_and_a_close(way: Way) {
     const SIZE: u64 = 48 << 20; // More than both sockets hold.
     type Act = fn(&File);
     let acts: [(&str, Act); 3] = [
@@ -820,7 +825,7 @@ fn a_file_cut_short_in_mid_download_is_a_short_body_and_a_close(strategy: Strate
         let site = Site::new(Resolver::Openat2);
         let mut file = File::create(site.path("a.bin")).unwrap();
         (0..SIZE >> 20).for_each(|_| file.write_all(&[b'x'; 1 << 20]).unwrap());
-        let serving = Serving::new(strategy, Arc::new(site.files()), Limits::default());
+        let serving = Serving::new(way, Arc::new(site.files()), Limits::default());
         let mut client = Client::new(serving.address);
         client.send("HEAD /a.bin HTTP/1.1\r\nHost: h\r\n\r\nGET /a.bin HTTP/1.1\r\nHost: h\r\n\r\n");
         client.answer(true); // The download has begun, and cannot be over: nobody reads it.

@@ -1,5 +1,5 @@
 //! HTTP/1.1 as RFC 9112 has it: cases are bytes, and what must come of them. Each runs on a Link whole, byte by byte
-//! and cut at every offset, with the same bytes in answer, and over a socket on every backend.
+//! and cut at every offset, with the same bytes in answer, and over a socket on every backend and under every model.
 
 mod backends;
 mod client;
@@ -7,18 +7,17 @@ mod serving;
 mod tricks;
 mod wire;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_threaded_model};
 use client::{Answer, Client, read_answer};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
-use serving::Serving;
+use serving::{Serving, Way};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tripoll::http::{
     self, Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
 };
-use tripoll::poller::Strategy;
 use tripoll::protocol::{Cue, MinRate};
 use tripoll::router::{Endpoint, Router};
 use wire::Wire;
@@ -234,8 +233,8 @@ fn on_a_link(cases: &[Case]) {
 }
 
 #[track_caller]
-fn over_sockets(strategy: Strategy, cases: &[Case]) {
-    let serving = Serving::new(strategy, site(), limits());
+fn over_sockets(way: Way, cases: &[Case]) {
+    let serving = Serving::new(way, site(), limits());
     for case in cases {
         let mut client = Client::new(serving.address);
         client.send(case.all_bytes());
@@ -243,14 +242,15 @@ fn over_sockets(strategy: Strategy, cases: &[Case]) {
     }
 }
 
-/// Each fact is a function that returns cases: a test on the link, and one on every backend.
+/// Each fact is a function that returns cases: a test on the link, and one on every backend and under every model.
 macro_rules! facts {
     ($($fact:ident),+ $(,)?) => {
         mod link {
             $(#[test] fn $fact() { super::on_a_link(&super::cases::$fact()); })+
         }
-        $(fn $fact(strategy: Strategy) { over_sockets(strategy, &cases::$fact()); })+
+        $(fn $fact(way: Way) { over_sockets(way, &cases::$fact()); })+
         on_every_backend! { $($fact,)+ a_late_request_is_told_so, answers_larger_than_the_outbox_come_in_order }
+        on_every_threaded_model! { $($fact,)+ a_late_request_is_told_so, answers_larger_than_the_outbox_come_in_order }
     };
 }
 
@@ -1581,8 +1581,8 @@ fn a_listener_refuses_in_one_answer() {
 }
 
 /// Pipelined requests whose answers fill the outbox again and again: none is lost, and none comes before its turn.
-fn answers_larger_than_the_outbox_come_in_order(strategy: Strategy) {
-    let serving = Serving::new(strategy, site(), limits());
+fn answers_larger_than_the_outbox_come_in_order(way: Way) {
+    let serving = Serving::new(way, site(), limits());
     let mut client = Client::new(serving.address);
     let pair = |tag: usize| get("/large", "") + &get(&format!("/query?{tag}"), "");
     client.send((0..20).map(pair).collect::<String>());
@@ -1602,10 +1602,10 @@ fn answers_larger_than_the_outbox_wait_for_room_on_a_link_too() {
 }
 
 /// No clock is asked here but the server's: it answers when the time is over, however long that takes.
-fn a_late_request_is_told_so(strategy: Strategy) {
+fn a_late_request_is_told_so(way: Way) {
     let short = Duration::from_millis(30);
     let limits = Limits { head_timeout: short, body_timeout: short, idle_timeout: short, ..limits() };
-    let serving = Serving::new(strategy, site(), limits);
+    let serving = Serving::new(way, site(), limits);
     for (wire, want) in
         [("", &[][..]), ("GET", &[408]), (&post("Content-Length: 3\r\n", "a"), &[408]), (&get("/ping", ""), &[200])]
     {

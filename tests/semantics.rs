@@ -7,12 +7,12 @@ mod multipart;
 mod serving;
 mod wire;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_threaded_model};
 use client::{Answer, Client, read_answer};
 use multipart::read_multipart;
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
-use serving::Serving;
+use serving::{Serving, Way};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -27,7 +27,6 @@ use tripoll::http::{
     self, EntityTag, Limits, Listener, RANGES_MAX, Reject, Request, Service, StatusCode, Validators, Verdict,
     evaluate_preconditions, format_date,
 };
-use tripoll::poller::Strategy;
 use tripoll::router::{Endpoint, Router};
 use wire::Wire;
 
@@ -328,9 +327,9 @@ fn head_is_get_without_the_body(listener: &Listener, case: &Case, wall: SystemTi
 }
 
 #[track_caller]
-fn over_sockets(strategy: Strategy, cases: fn(&Site) -> Vec<Case>) {
+fn over_sockets(way: Way, cases: fn(&Site) -> Vec<Case>) {
     let site = Site::new(Resolver::Openat2);
-    let serving = Serving::new(strategy, site.service.clone(), Limits::default());
+    let serving = Serving::new(way, site.service.clone(), Limits::default());
     let mut client = Client::new(serving.address);
     // Until the file's last change is some time ago its tag is weak.
     loop {
@@ -347,14 +346,19 @@ fn over_sockets(strategy: Strategy, cases: fn(&Site) -> Vec<Case>) {
     assert_eq!(client.rest(true), b"");
 }
 
-/// Each fact is a function that returns cases: a test on the link, and one on every backend.
+/// Each fact is a function that returns cases: a test on the link, and one on every backend and under every model.
 macro_rules! facts {
     ($($fact:ident),+ $(,)?) => {
         mod link {
             $(#[test] fn $fact() { super::on_a_link(super::cases::$fact); })+
         }
-        $(fn $fact(strategy: Strategy) { over_sockets(strategy, cases::$fact); })+
+        $(fn $fact(way: Way) { over_sockets(way, cases::$fact); })+
         on_every_backend! {
+            $($fact,)+
+            several_ranges_of_a_large_file_arrive_byte_for_byte,
+            ranges_past_four_gib_are_streamed,
+        }
+        on_every_threaded_model! {
             $($fact,)+
             several_ranges_of_a_large_file_arrive_byte_for_byte,
             ranges_past_four_gib_are_streamed,
@@ -1164,11 +1168,11 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// Parts from memory and by sendfile, one behind another, on one connection.
-fn several_ranges_of_a_large_file_arrive_byte_for_byte(strategy: Strategy) {
+fn several_ranges_of_a_large_file_arrive_byte_for_byte(way: Way) {
     let site = Site::new(Resolver::Openat2);
     let content = pattern(LARGE);
     site.write("large.txt", &content);
-    let serving = Serving::new(strategy, site.service.clone(), Limits::default());
+    let serving = Serving::new(way, site.service.clone(), Limits::default());
     let mut client = Client::new(serving.address);
     let sets: [&[(usize, usize)]; 4] = [
         &[(0, 0), (LARGE - 1, LARGE - 1)],
@@ -1196,7 +1200,7 @@ fn several_ranges_of_a_large_file_arrive_byte_for_byte(strategy: Strategy) {
 }
 
 /// Its length is told, and its first bytes come, though nobody could hold it.
-fn ranges_past_four_gib_are_streamed(strategy: Strategy) {
+fn ranges_past_four_gib_are_streamed(way: Way) {
     const SIZE: u64 = 1 << 40;
     let site = Site::new(Resolver::Openat2);
     let file = File::create(site.path("large.bin")).unwrap();
@@ -1205,7 +1209,7 @@ fn ranges_past_four_gib_are_streamed(strategy: Strategy) {
         return;
     }
     file.write_all_at(b"here", 5 << 30).unwrap();
-    let serving = Serving::new(strategy, site.service.clone(), Limits::default());
+    let serving = Serving::new(way, site.service.clone(), Limits::default());
     let mut socket = TcpStream::connect(serving.address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let range = format!("Range: bytes=-1, {}-549755813887, 0-7\r\n", 5u64 << 30);

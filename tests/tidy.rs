@@ -16,11 +16,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "offload", "http"]),
     ("router", &["http"]),
+    ("models", &["sys", "poller", "protocol", "transport", "reactor"]),
     ("sandbox", &["sys"]),
     ("guard", &["http", "offload"]),
-    ("server", &["sys", "poller", "protocol", "reactor", "offload", "http", "files", "router", "guard"]),
+    ("server", &["sys", "poller", "protocol", "reactor", "models", "offload", "http", "files", "router", "guard"]),
     ("lab", &[]), // From outside, as any program: `tripoll::`.
-    ("lib", &["poller", "http", "server"]),
+    ("lib", &["poller", "models", "http", "server"]),
 ];
 
 /// Every Rust file beneath `folder`, with its text.

@@ -5,11 +5,10 @@
 use super::access_log::{AccessLog, Format};
 use super::options::Log;
 use super::output::{self, Lines};
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tripoll::guard::Users;
 use tripoll::http::Answered;
@@ -27,7 +26,7 @@ pub struct Console {
 
 impl Console {
     /// Nothing is said yet.
-    pub fn new(log: Log, users: Option<Users>) -> Rc<RefCell<Console>> {
+    pub fn new(log: Log, users: Option<Users>) -> Arc<Mutex<Console>> {
         let stdout = std::io::stdout();
         let format = match log {
             Log::Auto if stdout.is_terminal() => {
@@ -42,7 +41,7 @@ impl Console {
         };
         let (log, notices) = (Lines::new(stdout.as_fd()), Lines::new(std::io::stderr().as_fd()));
         let access_log = format.map(|format| AccessLog::new(format, users));
-        Rc::new(RefCell::new(Console { access_log, log, notices, is_silent: false }))
+        Arc::new(Mutex::new(Console { access_log, log, notices, is_silent: false }))
     }
 
     /// Whether answers are to be noted.
@@ -86,6 +85,12 @@ impl Console {
             self.tell(&format_args!("{dropped} lines were dropped: stderr is read too slowly"));
         }
         (is_log_left || are_notices_left).then_some(output::RETRY)
+    }
+
+    /// Forgets what waits: it is another process's to say.
+    pub fn forget(&mut self) {
+        self.log.forget();
+        self.notices.forget();
     }
 
     /// Gives those who read a moment, before the process ends.

@@ -12,32 +12,31 @@ mod privileges;
 mod signals;
 mod users;
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use console::Console;
 use demo::Demo;
 use options::Options;
-use std::cell::RefCell;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tripoll::files::{self, DotNames, Resolver};
 use tripoll::guard::{Scope, Users};
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::server::BoundServer;
-use tripoll::{HttpServer, http, reactor};
+use tripoll::{HttpServer, Model, http, reactor};
 
 /// What is served where no DIR is given.
 const DEFAULT_DIRECTORY: &str = "static";
 
 /// Exit codes: 0 when it was told to stop, 1 when it can't run, 2 when it was called wrongly (clap's).
 pub fn main() -> ExitCode {
+    let matches = Options::command().get_matches();
     #[allow(unused_mut)] // The lab takes its part out.
-    let mut options = Options::parse();
+    let mut options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     #[cfg(feature = "lab")]
     match (options.command.take(), options.lab_hold) {
         (Some(options::Command::Compare(options)), _) => return compare::compare(options),
@@ -46,6 +45,9 @@ pub fn main() -> ExitCode {
     }
     if let Some(url) = &options.browse {
         return code(open::that_detached(url).map_err(|error| error.to_string()));
+    }
+    if let Some(message) = options::misplaced(&matches, options.model()) {
+        Options::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
         Options::command().error(ErrorKind::ArgumentConflict, error).exit();
@@ -95,18 +97,24 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
     let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
     if trace.is_some() || shown.is_some() {
         server.reactor().on_turn(move |turn| {
-            trace.iter().for_each(|console| console.borrow_mut().trace(turn));
+            trace.iter().for_each(|console| lock(console).trace(turn));
             shown.iter().for_each(|demo| demo.live.note(turn));
         });
     }
-    let flush = console.clone();
-    server.reactor().after_turn(move || {
+    let (flush, child) = (console.clone(), console.clone());
+    server.in_child(move || lock(&child).forget());
+    server.after_turn(move || {
         let told = demo.as_ref().and_then(|demo| demo.live.tell(Instant::now, || demo.reading()));
-        flush.borrow_mut().flush().into_iter().chain(told).min()
+        lock(&flush).flush().into_iter().chain(told).min()
     });
     let result = server.run().map_err(|error| error.to_string());
-    console.borrow_mut().say_farewell();
+    lock(&console).say_farewell();
     result
+}
+
+/// Nothing in the console is left half done by a panic.
+fn lock(console: &Mutex<Console>) -> MutexGuard<'_, Console> {
+    console.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bind(
@@ -114,7 +122,7 @@ fn bind(
     directory: &Path,
     is_demo: bool,
     users: Option<&Users>,
-    console: &Rc<RefCell<Console>>,
+    console: &Arc<Mutex<Console>>,
 ) -> tripoll::Result<(BoundServer, Option<Arc<Demo>>)> {
     let mut addresses = options.bind.iter().map(|bind| options::address(bind, options.port));
     let first = addresses.next().expect("there is a default");
@@ -124,6 +132,7 @@ fn bind(
         quota_bytes_max: options.quota.unwrap_or(u64::MAX),
     };
     let mut server = HttpServer::new(first, directory)
+        .model(options.model())
         .backend(options.backend)
         .trigger(options.trigger)
         .files(files::Options {
@@ -168,24 +177,31 @@ fn bind(
     for address in addresses {
         server = server.also_at(address);
     }
-    let demo = is_demo.then(|| Demo::new(options.backend, options.trigger, server.meter()));
+    let demo = is_demo.then(|| Demo::new(options.model.name(), options.backend, options.trigger, server.meter()));
     if let Some(demo) = &demo {
         server = demo::add_routes(server, demo);
+        // A stream would keep one of few workers, and processes hear nothing of each other.
+        if options.model() == Model::Reactor {
+            server = demo::add_streams(server, demo);
+        }
     }
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);
     }
     let (tell, note) = (console.clone(), console.clone());
-    server = server.on_notice(move |notice| tell.borrow_mut().tell(notice));
-    if console.borrow().has_access_log() {
-        server = server.on_answer(move |answered| note.borrow_mut().note(answered));
+    server = server.on_notice(move |notice| lock(&tell).tell(notice));
+    if lock(console).has_access_log() {
+        server = server.on_answer(move |answered| lock(&note).note(answered));
     }
     Ok((server.bind()?, demo))
 }
 
 /// The start line: from here on connections are accepted.
 fn say_where(server: &BoundServer, directory: &Path, options: &Options, confinement: &str) {
-    let mut facts = server.strategy().to_string();
+    let mut facts = match server.model() {
+        Model::Reactor => server.strategy().to_string(),
+        model => model.to_string(),
+    };
     match server.resolver() {
         Some(Resolver::Openat2) | None => {}
         Some(Resolver::Walk) => facts.push_str(", no openat2: links are not followed"),

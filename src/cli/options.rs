@@ -3,14 +3,16 @@
 #[cfg(feature = "lab")]
 use clap::Subcommand;
 use clap::builder::BoolishValueParser;
-use clap::{Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::files::Overwrite;
 use tripoll::http::check_field;
+use tripoll::models::Reap;
 use tripoll::poller::Updates;
 use tripoll::sys::{self, User};
-use tripoll::{Backend, Trigger};
+use tripoll::{Backend, Model, Trigger};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +22,7 @@ Examples:
   tripoll -b 0.0.0.0 -b '[::]' .      let others on the network in
   tripoll --backend poll              the same answers, another way to wait
   tripoll --backend epoll --trigger edge
+  tripoll --model threads             the same answers, a thread a connection in place of the loop
   tripoll --backend select --select-limit 1024
                                       the limit that a fixed fd_set has: past it clients get 503
 
@@ -81,7 +84,8 @@ pub struct Options {
     pub auth_file: Option<PathBuf>,
 
     /// Users are asked for whatever is asked, not for writing alone
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Who may ask", env = "TRIPOLL_AUTH_ALL", hide_env = true)]
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new(), help_heading = "Who may ask")]
+    #[arg(env = "TRIPOLL_AUTH_ALL", hide_env = true)]
     pub auth_all: bool,
 
     /// A name to answer to; can be given several times, * is any
@@ -91,6 +95,29 @@ pub struct Options {
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
     #[arg(env = "TRIPOLL_HOST", hide_env = true, value_delimiter = ',')]
     pub host: Vec<String>,
+    /// Who serves: the reactor, or processes, or threads
+    ///
+    /// reactor: one thread, one loop, all connections. iterative: one client after another. fork, threads: a process or a thread for each
+    /// connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike; docs/models.md says what each costs. What sets the loop up
+    /// (--backend and so on) belongs to the reactor.
+    #[arg(long, value_name = "MODEL", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "Waiting", env = "TRIPOLL_MODEL", hide_env = true)]
+    pub model: ModelName,
+
+    /// How fork leaves no zombies: wait, double-fork or ignore
+    ///
+    /// wait: for each child, when SIGCHLD says that one has ended. double-fork: the child forks once more and ends, and its child is
+    /// an orphan, whose end is for init to see to. ignore: SIGCHLD, so that the kernel keeps nothing of a child.
+    #[arg(long, hide_short_help = true, value_name = "WAY", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(help_heading = "Waiting", env = "TRIPOLL_REAP", hide_env = true)]
+    pub reap: ReapName,
+
+    /// Processes of prefork, threads of thread-pool
+    ///
+    /// Each serves one connection at a time. One that is idle gives way to those who wait.
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(help_heading = "Waiting", env = "TRIPOLL_WORKERS", hide_env = true)]
+    pub workers: u16,
 
     /// The system call that waits: select, poll or epoll
     #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
@@ -311,6 +338,81 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Compare(super::compare::Compare),
+}
+
+/// Who serves connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ModelName {
+    #[default]
+    Reactor,
+    Iterative,
+    Fork,
+    Prefork,
+    Threads,
+    ThreadPool,
+}
+
+impl ModelName {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            ModelName::Reactor => "reactor",
+            ModelName::Iterative => "iterative",
+            ModelName::Fork => "fork",
+            ModelName::Prefork => "prefork",
+            ModelName::Threads => "threads",
+            ModelName::ThreadPool => "thread-pool",
+        }
+    }
+}
+
+/// How fork leaves no zombies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReapName {
+    #[default]
+    Wait,
+    DoubleFork,
+    Ignore,
+}
+
+impl Options {
+    /// Who serves connections, with what belongs to it.
+    pub fn model(&self) -> Model {
+        let reap = match self.reap {
+            ReapName::Wait => Reap::Wait,
+            ReapName::DoubleFork => Reap::DoubleFork,
+            ReapName::Ignore => Reap::Ignore,
+        };
+        let workers = usize::from(self.workers);
+        match self.model {
+            ModelName::Reactor => Model::Reactor,
+            ModelName::Iterative => Model::Iterative,
+            ModelName::Fork => Model::Fork { reap },
+            ModelName::Prefork => Model::Prefork { workers },
+            ModelName::Threads => Model::Threads,
+            ModelName::ThreadPool => Model::ThreadPool { workers },
+        }
+    }
+}
+
+/// Why an option that was given is of no use to the model, if one was.
+pub fn misplaced(matches: &ArgMatches, model: Model) -> Option<String> {
+    let of_loop = ["backend", "trigger", "select_limit", "accept_max", "interest", "trace_loop"];
+    let is_useless = |id: &&str| match *id {
+        "reap" => !matches!(model, Model::Fork { .. }),
+        "workers" => !matches!(model, Model::Prefork { .. } | Model::ThreadPool { .. }),
+        "per_address_max" => !model.knows_addresses(),
+        _ => model != Model::Reactor,
+    };
+    let is_given = |id: &&str| matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
+    let id = of_loop.into_iter().chain(["reap", "workers", "per_address_max"]).filter(is_useless).find(is_given)?;
+    let of = match id {
+        "reap" => "--model fork",
+        "workers" => "--model prefork and thread-pool",
+        "per_address_max" => "--model reactor, threads, thread-pool, and fork with --reap wait",
+        _ => "--model reactor",
+    };
+    Some(format!("--{} belongs to {of}, not to {model}", id.replace('_', "-")))
 }
 
 /// What is logged of answers.

@@ -73,6 +73,12 @@ impl Lines {
         !self.queue.is_empty()
     }
 
+    /// Drops what waits, without a word.
+    pub fn forget(&mut self) {
+        self.queue.clear();
+        self.dropped = 0;
+    }
+
     /// How many lines were dropped since the last call; told when those before them are out.
     pub fn take_dropped(&mut self) -> Option<u64> {
         let is_time = self.dropped > 0 && self.queue.is_empty();

@@ -371,7 +371,7 @@ impl FromStr for Trigger {
 
 /// A timeout in the unit of poll(2) and epoll_wait(2): rounded up, so that a wait never ends before its deadline and spins towards it;
 /// cut to what an `int` holds; −1 to block.
-fn timeout_ms(timeout: Option<Duration>) -> i32 {
+pub(crate) fn timeout_ms(timeout: Option<Duration>) -> i32 {
     timeout.map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX))
 }
 

@@ -93,6 +93,17 @@ pub enum Deadline {
     At(Instant),
 }
 
+impl Deadline {
+    /// When it passes, counted from `now`; `None`: never, or past what a clock can tell.
+    pub(crate) fn passes_at(self, now: Instant) -> Option<Instant> {
+        match self {
+            Deadline::Never => None,
+            Deadline::Idle(after) | Deadline::After(after) => now.checked_add(after),
+            Deadline::At(at) => Some(at),
+        }
+    }
+}
+
 /// What a [`Protocol`] can do to its connection, for the length of one call.
 pub struct Context<'a> {
     /// The time of this turn.

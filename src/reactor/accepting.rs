@@ -2,7 +2,7 @@
 //!
 //! Invariant: a listener that can't accept is not watched, or its readiness would make the loop spin.
 
-use super::{Connection, Notice, Reactor, Source, Stage};
+use super::{Connection, Notice, Reactor, Source, Stage, Visitor};
 use crate::poller::{Direction, Interest, Token};
 use crate::protocol::{Cue, Deadline, Link, Protocol};
 use crate::sys::Kernel;
@@ -34,17 +34,15 @@ impl<K: Kernel> Reactor<K> {
         let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { return false };
         match transport::accept(&mut self.kernel, listener.socket.as_fd()) {
             Accepted::Connection(socket, peer) => {
-                let protocol = listener.accept.protocol(peer);
-                let per_address_max = self.limits.per_address_max;
-                if per_address_max < usize::MAX && self.origins.count(peer) >= per_address_max {
+                if self.has_all_it_may(peer) {
                     self.refuse(token, socket);
                     self.notice(Notice::AddressFull(peer.ip()));
-                } else if self.counters.open >= self.limits.connections_max && !self.evict_idle() {
+                } else if self.open_count() >= self.limits.connections_max && !self.evict_idle() {
                     self.refuse(token, socket);
                     self.notice(Notice::Full);
-                } else if let Err((error, socket)) = self.open(socket, protocol, Some(peer)) {
+                } else if let Err((error, socket)) = self.begin(token, socket, peer) {
                     self.refuse(token, socket);
-                    self.notice(Notice::CannotWatch(error));
+                    self.notice(Notice::CannotServe(error));
                 }
                 true
             }
@@ -61,6 +59,38 @@ impl<K: Kernel> Reactor<K> {
                 false
             }
         }
+    }
+
+    /// Whether its address has as many connections as one may have.
+    fn has_all_it_may(&mut self, peer: SocketAddr) -> bool {
+        let per_address_max = self.limits.per_address_max;
+        if per_address_max == usize::MAX {
+            return false;
+        }
+        if let Some(crew) = &mut self.crew {
+            crew.take_left().into_iter().for_each(|ticket| self.origins.leave(ticket));
+        }
+        self.origins.count(peer) >= per_address_max
+    }
+
+    fn open_count(&self) -> usize {
+        self.crew.as_ref().map_or(self.counters.open, |crew| crew.open())
+    }
+
+    /// Serves what `listener` accepted, or has it served.
+    fn begin(&mut self, listener: Token, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+        if let Some(crew) = &mut self.crew {
+            let ticket = self.next_ticket;
+            crew.take(Visitor { socket, peer, ticket })?;
+            self.next_ticket = ticket.wrapping_add(1);
+            if self.limits.per_address_max < usize::MAX {
+                self.origins.enter(ticket, peer);
+            }
+            return Ok(());
+        }
+        let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { unreachable!("it accepted") };
+        let protocol = listener.accept.protocol(peer);
+        self.open(socket, protocol, Some(peer))
     }
 
     /// Closes the connection that has been idle longest. Whether there was one.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const BACKLOG_MAX: usize = 4096;
 
 /// What who was let in before the door was barred may need to get into the backlog: microseconds, but for a machine that is busy.
-const HANDSHAKE: Duration = Duration::from_millis(25);
+pub(crate) const HANDSHAKE: Duration = Duration::from_millis(25);
 
 /// A time that no loop lives to see, for durations past what a clock can tell.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -22,14 +22,20 @@ fn after(now: Instant, time: Duration) -> Instant {
 
 /// Until when one thing more may be begun, and when all ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
+pub(crate) struct Times {
     patience: Instant,
     end: Instant,
 }
 
+impl Times {
+    fn of(Shutdown { grace, patience }: Shutdown, now: Instant) -> Times {
+        Times { patience: after(now, patience), end: after(now, grace) }
+    }
+}
+
 /// How far the loop has gone down.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Descent {
+pub(crate) enum Descent {
     /// Not at all.
     Up,
     /// Nobody new is let in; who was is accepted.
@@ -43,13 +49,42 @@ pub(super) enum Descent {
 }
 
 impl Descent {
+    /// The first step of who lets nobody in.
+    pub(crate) fn begin(shutdown: Shutdown, now: Instant) -> Descent {
+        Descent::Patient { times: Times::of(shutdown, now) }
+    }
+
     /// When it goes on by itself.
-    pub(super) fn next(self) -> Option<Instant> {
+    pub(crate) fn next(self) -> Option<Instant> {
         match self {
             Descent::Up | Descent::Down => None,
             Descent::Barred { until, .. } => Some(until),
             Descent::Patient { times } => Some(times.patience.min(times.end)),
             Descent::Finishing { end } => Some(end),
+        }
+    }
+
+    /// Takes the step to [`Finishing`](Descent::Finishing), if it is time. Whether it did, so that connections are to be told again.
+    pub(crate) fn finish(&mut self, now: Instant) -> bool {
+        match *self {
+            Descent::Patient { times: Times { patience, end } } if patience.min(end) <= now => {
+                *self = Descent::Finishing { end };
+                true
+            }
+            Descent::Up
+            | Descent::Barred { .. }
+            | Descent::Patient { .. }
+            | Descent::Finishing { .. }
+            | Descent::Down => false,
+        }
+    }
+
+    /// Whether what is in flight has had its time.
+    pub(crate) fn is_over(self, now: Instant) -> bool {
+        match self {
+            Descent::Up | Descent::Barred { .. } => false,
+            Descent::Patient { times: Times { end, .. } } | Descent::Finishing { end } => end <= now,
+            Descent::Down => true,
         }
     }
 }
@@ -58,8 +93,8 @@ impl<K: Kernel> Reactor<K> {
     /// Takes the next step down, if it is time: no more listeners, one thing more, nothing more, the end.
     pub(super) fn go_down(&mut self) {
         let now = self.now.monotonic;
-        if let Some(Shutdown { grace, patience }) = self.remote.take_shutdown() {
-            let times = Times { patience: after(now, patience), end: after(now, grace) };
+        if let Some(shutdown) = self.remote.take_shutdown() {
+            let times = Times::of(shutdown, now);
             let is_first = self.descent == Descent::Up;
             let listeners = self.listeners();
             for token in &listeners {
@@ -77,23 +112,19 @@ impl<K: Kernel> Reactor<K> {
         {
             self.descent = self.close_listeners(times, true);
         }
-        if let Descent::Patient { times: Times { patience, end } } = self.descent
-            && patience.min(end) <= now
-        {
+        if self.descent.finish(now) {
             self.cue_all(Cue::ShuttingDown);
-            self.descent = Descent::Finishing { end };
         }
-        let is_over = match self.descent {
+        let is_empty = self.counters.open == 0 && self.crew.as_ref().is_none_or(|crew| crew.is_gone());
+        let is_done = match self.descent {
             Descent::Up | Descent::Barred { .. } => false,
-            Descent::Patient { times: Times { end, .. } } | Descent::Finishing { end } => {
-                end <= now || self.counters.open == 0
-            }
-            Descent::Down => true,
+            Descent::Patient { .. } | Descent::Finishing { .. } | Descent::Down => is_empty,
         };
-        if is_over {
+        if is_done || self.descent.is_over(now) {
             self.descent = Descent::Down;
         }
     }
+
     fn listeners(&mut self) -> Vec<Token> {
         let mut tokens: Vec<_> = self.slots.tokens().collect();
         tokens.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
@@ -109,6 +140,10 @@ impl<K: Kernel> Reactor<K> {
         }
         if is_news {
             self.cue_all(Cue::ShuttingDown);
+            let left = |until: Instant| until.saturating_duration_since(self.now.monotonic);
+            if let Some(crew) = &mut self.crew {
+                crew.shut_down(Shutdown { grace: left(times.end), patience: left(times.patience) });
+            }
         }
         Descent::Patient { times }
     }

@@ -53,7 +53,7 @@ impl Default for Limits {
 
 impl Limits {
     /// What the peer of a link has to take on average: of a live stream it is no fault of the peer's that little comes.
-    pub(super) fn rate_min_of(&self, link: &Link) -> MinRate {
+    pub(crate) fn rate_min_of(&self, link: &Link) -> MinRate {
         if link.is_live() { MinRate::NONE } else { self.send_rate_min }
     }
 }
@@ -63,8 +63,8 @@ impl Limits {
 pub enum Notice {
     /// No connection can be accepted for now; those that are open go on.
     CannotAccept(io::Error),
-    /// A client was turned away, since its descriptor could not be watched.
-    CannotWatch(io::Error),
+    /// A client was turned away, since its descriptor could not be watched, or no thread or process be had for it.
+    CannotServe(io::Error),
     /// The kernel had no memory to let the loop wait: it rests a moment and tries again.
     CannotWait(io::Error),
     /// Clients were turned away, since [`Limits::connections_max`] are open and none of them is idle.
@@ -80,7 +80,7 @@ impl fmt::Display for Notice {
         match self {
             Notice::CannotAccept(error) => write!(f, "cannot accept connections for now: {error}"),
             Notice::CannotWait(error) => write!(f, "the server goes on slowly for now: cannot wait: {error}"),
-            Notice::CannotWatch(error) => write!(f, "a client was turned away: {error}"),
+            Notice::CannotServe(error) => write!(f, "a client was turned away: {error}"),
             Notice::Full => {
                 f.write_str("clients are turned away: as many connections as may be are open, and none is idle")
             }

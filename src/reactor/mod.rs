@@ -13,32 +13,35 @@
 //! ```
 
 mod accepting;
+mod crew;
 mod descent;
 mod limits;
 mod meter;
+mod notices;
 mod origins;
 mod pace;
 mod remote;
 mod slab;
 mod trace;
 
+pub(crate) use crew::{Crew, Visitor};
+pub(crate) use descent::{Descent, HANDSHAKE};
 pub use limits::{Counters, Limits, Notice};
 pub use meter::Meter;
+pub(crate) use notices::Told;
+pub(crate) use pace::Pace;
 pub use remote::{Handle, Shutdown};
 pub use trace::Turn;
 
 use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
-use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
+use crate::protocol::{Accept, Cue, Deadline, Driver, Link, Now, Outbox, Protocol};
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
-use crate::transport::{self, Flushed, Received};
-use descent::Descent;
+use crate::transport::{self, Received, Settled};
 use origins::Origins;
-use pace::Pace;
 use remote::Remote;
 use slab::Slab;
 use std::io::{self, ErrorKind};
-use std::mem::Discriminant;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -47,9 +50,6 @@ use trace::Trace;
 
 /// How long the loop rests when the kernel has no memory to let it wait: nothing else can be done meanwhile.
 const WAIT_RETRY: Duration = Duration::from_millis(10);
-
-/// The same trouble is told again no earlier than this.
-const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One thread's loop over listeners and connections.
 pub struct Reactor<K: Kernel = Linux> {
@@ -69,8 +69,10 @@ pub struct Reactor<K: Kernel = Linux> {
     /// When `after_turn` wants to be called again at the latest.
     after_turn_by: Option<Instant>,
     trace: Option<Trace>,
-    /// When each kind of trouble was told last.
-    told: Vec<(Discriminant<Notice>, Instant)>,
+    told: Told,
+    /// Who serves connections in its place.
+    crew: Option<Box<dyn Crew>>,
+    next_ticket: u32,
     /// Whose connections they are, where [`Limits::per_address_max`] asks.
     origins: Origins,
     /// Listeners that rest until a connection ends.
@@ -90,6 +92,8 @@ pub struct Reactor<K: Kernel = Linux> {
 enum Source {
     Bell,
     Listener(Box<Listener>),
+    /// What tells that there is news for the crew.
+    OfCrew(OwnedFd),
     Connection(Connection),
 }
 
@@ -123,13 +127,6 @@ struct Sending {
     /// The protocol's deadline, which begins when the outbox is empty: until then the pace is watched.
     deadline: Deadline,
     pace: Pace,
-}
-
-/// What a touch leaves to be done.
-enum After {
-    Keep,
-    Linger,
-    Close,
 }
 
 impl Reactor {
@@ -170,7 +167,9 @@ impl<K: Kernel> Reactor<K> {
             after_turn: Box::new(|| None),
             after_turn_by: None,
             trace: None,
-            told: Vec::new(),
+            told: Told::default(),
+            crew: None,
+            next_ticket: 0,
             origins: Origins::default(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
@@ -205,6 +204,23 @@ impl<K: Kernel> Reactor<K> {
     /// What the poller says.
     pub fn adopt(&mut self, socket: impl Into<OwnedFd>, protocol: Box<dyn Protocol>) -> io::Result<()> {
         self.open(socket.into(), protocol, None).map_err(|(error, _)| error)
+    }
+
+    /// From now on `crew` serves what is accepted, and looks whenever one of `watched` is readable.
+    ///
+    /// # Errors
+    /// What the poller says.
+    pub(crate) fn hand_over_to(&mut self, crew: impl Crew + 'static, watched: Vec<OwnedFd>) -> io::Result<()> {
+        self.crew = Some(Box::new(crew));
+        for fd in watched {
+            let token = self.slots.insert(Source::OfCrew(fd));
+            let Some(Source::OfCrew(fd)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
+            if let Err(error) = self.poller.add(fd.as_fd(), token, Interest::READ) {
+                self.slots.remove(token); // Whoever has a slot is watched.
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Stops the loop from elsewhere.
@@ -254,6 +270,9 @@ impl<K: Kernel> Reactor<K> {
             self.turn(None)?;
         }
         self.close_all();
+        if let Some(crew) = &mut self.crew {
+            crew.end();
+        }
         Ok(())
     }
 
@@ -313,6 +332,11 @@ impl<K: Kernel> Reactor<K> {
                 self.poller.exhausted(self.remote.as_fd(), Direction::Read);
             }
             Some(Source::Listener(_)) => self.accepting.push(event.token),
+            Some(Source::OfCrew(_)) => {
+                if let Some(crew) = &mut self.crew {
+                    crew.look();
+                }
+            }
             Some(Source::Connection(_)) if event.readable => self.receive(event),
             Some(Source::Connection(_)) => self.touch(event.token, |_, _| ()),
         }
@@ -364,7 +388,7 @@ impl<K: Kernel> Reactor<K> {
         for slot in expired.drain(..) {
             let Some(token) = self.slots.token(slot) else { continue };
             match self.slots.get_mut(token) {
-                None | Some(Source::Bell) => {}
+                None | Some(Source::Bell | Source::OfCrew(_)) => {}
                 Some(Source::Listener(_)) => self.resume_listener(token),
                 Some(Source::Connection(Connection { sending: Some(sending), socket, link, .. })) => {
                     let now = self.now.monotonic;
@@ -416,31 +440,23 @@ impl<K: Kernel> Reactor<K> {
             let _ = self.poller.modify(socket.as_fd(), token, Interest::WRITE);
             *interest = Interest::WRITE;
         }
-        let after = loop {
-            if !is_sound || link.fate() == Fate::Abort {
-                break After::Close;
+        let mut settled = Settled::Over;
+        if is_sound {
+            let settle = || transport::settle(&mut self.kernel, socket.as_fd(), link, &mut driver, &mut budget);
+            match catch_unwind(AssertUnwindSafe(settle)) {
+                Ok(now) => settled = now,
+                Err(_) => is_sound = false,
             }
-            let is_last = link.fate() == Fate::Finish;
-            match transport::flush(&mut self.kernel, socket.as_fd(), driver.out, &mut budget, is_last) {
-                Flushed::Dead => break After::Close,
-                Flushed::BudgetUsed => break After::Keep,
-                Flushed::Blocked => {
-                    self.poller.exhausted(socket.as_fd(), Direction::Write);
-                    break After::Keep;
-                }
-                Flushed::All if is_last => break After::Linger,
-                Flushed::All if budget == 0 || !link.wants_room() => break After::Keep,
-                Flushed::All => {
-                    is_sound = catch_unwind(AssertUnwindSafe(|| link.room(&mut driver))).is_ok();
-                }
-            }
-        };
+        }
+        if settled == (Settled::Open { is_blocked: true }) {
+            self.poller.exhausted(socket.as_fd(), Direction::Write);
+        }
 
         let (wish, now) = (driver.deadline, self.now.monotonic);
         let sent_bytes = self.limits.send_bytes_per_turn_max - budget;
         self.counters.sent_bytes += sent_bytes;
-        match after {
-            After::Keep if driver.out.queued() > 0 => {
+        match settled {
+            Settled::Open { .. } if driver.out.queued() > 0 => {
                 let is_new = held.is_none();
                 let mut held = held.unwrap_or_else(|| {
                     let outbox = std::mem::take(&mut self.outbox);
@@ -457,18 +473,18 @@ impl<K: Kernel> Reactor<K> {
                 }
                 *sending = Some(held);
             }
-            After::Keep => {
+            Settled::Open { .. } => {
                 if let Some(deadline) = wish.or(held.map(|held| held.deadline)) {
                     self.timers.set(token.index, deadline, now);
                 }
             }
-            After::Linger | After::Close => {
+            Settled::Said | Settled::Over => {
                 self.outbox.clear(); // What it could not send is not the next one's to send.
                 if !is_sound {
                     self.counters.panics += 1;
                     self.notice(Notice::ProtocolPanicked);
                 }
-                return if matches!(after, After::Linger) { self.linger(token) } else { self.close(token) };
+                return if settled == Settled::Said { self.linger(token) } else { self.close(token) };
             }
         }
         let wanted = Interest::new(link.wants_input(), sending.is_some() || link.wants_room());
@@ -503,6 +519,7 @@ impl<K: Kernel> Reactor<K> {
             None => {}
             Some(Source::Bell) => self.unwatch(self.remote.clone().as_fd()),
             Some(Source::Listener(listener)) => self.unwatch(listener.socket.as_fd()),
+            Some(Source::OfCrew(fd)) => self.unwatch(fd.as_fd()),
             Some(Source::Connection(mut connection)) => {
                 let waker = || self.remote.waker(token);
                 // What it says now reaches nobody.
@@ -531,10 +548,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn notice(&mut self, notice: Notice) {
-        let (kind, now) = (std::mem::discriminant(&notice), self.now.monotonic);
-        self.told.retain(|(_, at)| now < *at + NOTICE_INTERVAL);
-        if self.told.iter().all(|(told, _)| *told != kind) {
-            self.told.push((kind, now));
+        if self.told.is_news(&notice, self.now.monotonic) {
             (self.on_notice)(&notice);
         }
     }

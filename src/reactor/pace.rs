@@ -7,7 +7,7 @@ use crate::protocol::MinRate;
 use std::time::{Duration, Instant};
 
 /// The progress of what the kernel did not take at once.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     since: Instant,
     /// When progress was seen last.
     moved: Instant,
@@ -21,18 +21,18 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A beginning. `unacknowledged`: what the peer has not taken of what the kernel has, if it tells.
-    pub(super) fn new(now: Instant, unacknowledged: Option<u64>) -> Pace {
+    pub(crate) fn new(now: Instant, unacknowledged: Option<u64>) -> Pace {
         Pace { since: now, moved: now, sent: 0, ahead: unacknowledged.unwrap_or(0), taken: 0 }
     }
 
     /// The kernel took more.
-    pub(super) fn note_sent(&mut self, bytes: u64, now: Instant) {
+    pub(crate) fn note_sent(&mut self, bytes: u64, now: Instant) {
         self.sent += bytes;
         self.moved = now;
     }
 
     /// Looks again.
-    pub(super) fn look(&mut self, unacknowledged: Option<u64>, now: Instant) {
+    pub(crate) fn look(&mut self, unacknowledged: Option<u64>, now: Instant) {
         let taken = match unacknowledged {
             None => self.sent,
             Some(left) => (self.ahead + self.sent).saturating_sub(left),
@@ -44,7 +44,7 @@ impl Pace {
     }
 
     /// When it is too slow, as far as is known now.
-    pub(super) fn ends_at(&self, send_timeout: Duration, rate_min: MinRate) -> Option<Instant> {
+    pub(crate) fn ends_at(&self, send_timeout: Duration, rate_min: MinRate) -> Option<Instant> {
         rate_min.ends_at(self.moved.checked_add(send_timeout), self.since, self.taken)
     }
 }

@@ -6,8 +6,10 @@
 //! [`BorrowedFd`]: std::os::fd::BorrowedFd
 
 mod cores;
+mod fork;
 mod fs;
 mod kernel;
+mod memory;
 mod net;
 mod output;
 mod process;
@@ -16,14 +18,19 @@ mod user;
 mod wait;
 
 pub use cores::{CpuTime, Whose, allowed_cores, cpu_time, pin};
+pub use fork::{
+    Ended, Forked, SoleThread, child_signal, clear_child_signal, exit_now, fork, ignore_children, reap, reap_one,
+};
 pub use fs::{
     DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory, create_file,
     file_calls, open_beneath, open_component, open_directory, open_following, read_directory, remove_directory,
     remove_file, rename, state_of, try_lock,
 };
 pub use kernel::{Calls, Kernel, Linux};
+pub use memory::SharedNumbers;
 pub use net::{
-    abort_on_close, accept, connect, discard, keep_alive, listen, receive, send, send_file, set_buffers, shutdown_write,
+    abort_on_close, accept, bar_entry, connect, discard, keep_alive, listen, receive, send, send_file, set_buffers,
+    shutdown_write, stop_listening,
 };
 pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
@@ -33,8 +40,8 @@ pub use process::{
 pub use refused::{EPERM, refused_calls};
 pub use user::{User, become_user, is_root, user_named};
 pub use wait::{
-    EBADF, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP, POLLIN, POLLNVAL,
-    POLLOUT,
+    EBADF, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP,
+    POLLIN, POLLNVAL, POLLOUT,
 };
 pub use wait::{epoll_create, epoll_ctl, epoll_event, epoll_wait, poll, pollfd, select};
 

@@ -231,3 +231,10 @@ pub fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers.
     cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
+
+/// shutdown(2) of a listening socket's receiving direction: on Linux it listens no more, whoever else has a descriptor of it, and who waits
+/// to be accepted is reset.
+pub fn stop_listening(listener: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RD) }).map(drop)
+}

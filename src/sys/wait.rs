@@ -18,6 +18,8 @@ pub const EPOLLHUP: u32 = libc::EPOLLHUP as u32;
 /// See [`EPOLLIN`].
 pub const EPOLLRDHUP: u32 = libc::EPOLLRDHUP as u32;
 /// See [`EPOLLIN`].
+pub const EPOLLEXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
+/// See [`EPOLLIN`].
 pub const EPOLLET: u32 = libc::EPOLLET as u32;
 
 /// select(2): waits until a descriptor in `read` is readable or one in `write` is writable; the sets then hold only those.

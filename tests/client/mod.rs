@@ -177,6 +177,11 @@ impl Client {
         self.received
     }
 
+    /// The connection itself, of which nothing more was read.
+    pub fn into_stream(self) -> TcpStream {
+        self.socket
+    }
+
     /// Whether there was more.
     #[track_caller]
     fn receive(&mut self) -> bool {

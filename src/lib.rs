@@ -34,6 +34,7 @@
 //! read, begin at [`http`]; for sockets that stay open, at [`websocket`]. To speak something else on the same loop, implement
 //! [`Protocol`](protocol::Protocol), as `examples/echo.rs` does in fifty lines.
 
+mod bell;
 pub mod files;
 pub mod http;
 pub mod offload;
@@ -44,6 +45,7 @@ pub mod router;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;
+mod slab;
 #[doc(hidden)]
 pub mod sys;
 mod timer;

@@ -19,7 +19,6 @@ mod meter;
 mod origins;
 mod pace;
 mod remote;
-mod slab;
 mod trace;
 
 pub use limits::{Counters, Limits, Notice};
@@ -29,6 +28,7 @@ pub use trace::Turn;
 
 use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Fate, Link, Now, Outbox, Protocol};
+use crate::slab::Slab;
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
 use crate::transport::{self, Flushed, Received};
@@ -36,7 +36,6 @@ use descent::Descent;
 use origins::Origins;
 use pace::Pace;
 use remote::Remote;
-use slab::Slab;
 use std::io::{self, ErrorKind};
 use std::mem::Discriminant;
 use std::os::fd::{AsFd, OwnedFd};
@@ -293,7 +292,7 @@ impl<K: Kernel> Reactor<K> {
             false => Some(Duration::ZERO),
         };
         let result = self.poller.wait(&mut self.events, timeout);
-        self.remote.wakes_up();
+        self.remote.bell().wakes_up();
         match result {
             Err(error) if error.kind() == ErrorKind::OutOfMemory => {
                 self.events.clear();

@@ -13,6 +13,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("timer", &["protocol"]),
     ("transport", &["sys", "protocol"]),
     ("reactor", &["sys", "bell", "poller", "slab", "protocol", "timer", "transport"]),
+    ("coroutine", &["sys", "bell", "poller", "slab", "protocol", "timer", "transport"]),
     ("offload", &[]),
     ("http", &["protocol", "offload"]),
     ("websocket", &["protocol", "http"]),

@@ -284,3 +284,26 @@ impl Drop for Readiness<'_> {
         drop(left);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{run, timeout};
+    use super::*;
+    use crate::poller::Strategy;
+    use std::time::Duration;
+
+    #[test]
+    fn who_gives_up_leaves_nothing_behind() {
+        for strategy in Strategy::ALL {
+            let gives_up = async {
+                let (stream, _peer) = UnixStream::pair().unwrap();
+                let stream = Stream::try_from(stream).unwrap();
+                for _ in 0..10 {
+                    assert!(timeout(Duration::ZERO, stream.read(&mut [0])).await.is_err());
+                }
+                assert!(stream.0.source.waiting.borrow().readers.is_empty(), "{strategy}");
+            };
+            run(strategy, gives_up).unwrap();
+        }
+    }
+}

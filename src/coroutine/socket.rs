@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn who_gives_up_leaves_nothing_behind() {
         for strategy in Strategy::ALL {
-            let gives_up = async {
+            let gives_up = async move {
                 let (stream, _peer) = UnixStream::pair().unwrap();
                 let stream = Stream::try_from(stream).unwrap();
                 for _ in 0..10 {

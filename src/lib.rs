@@ -28,13 +28,16 @@
 //!   protocol             the waist: a connection less its socket
 //!   ─────────────────────────────────────────────────────────────────────────
 //!   reactor              the loop: one turn is a numbered list
+//!   coroutine            async tasks in its place
 //!   poller               select, poll, epoll behind one contract
 //! ```
 //!
 //! To see how a server waits, read [`poller`], whose [`Poller`](poller::Poller) is the contract, then [`reactor`]. To see how HTTP is
 //! read, begin at [`http`]; for sockets that stay open, at [`websocket`]. To speak something else on the same loop, implement
-//! [`Protocol`](protocol::Protocol), as `examples/echo.rs` does in fifty lines.
+//! [`Protocol`](protocol::Protocol), as `examples/echo.rs` does in fifty lines; or write it as if each connection had a thread, with [`coroutine`].
 
+mod bell;
+pub mod coroutine;
 pub mod files;
 pub mod guard;
 pub mod http;
@@ -47,6 +50,7 @@ pub mod router;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;
+mod slab;
 #[doc(hidden)]
 pub mod sys;
 mod timer;

@@ -111,14 +111,17 @@ impl Timers {
 
     /// The nearest deadline.
     pub fn next(&mut self) -> Option<Instant> {
+        self.nearest().map(|(at_ns, _)| self.base + Duration::from_nanos(at_ns))
+    }
+
+    fn nearest(&mut self) -> Option<(u64, u32)> {
         while self.heap.peek().is_some_and(|Reverse((at_ns, slot))| self.is_outdated(*at_ns, *slot)) {
             self.heap.pop();
         }
-        let of_heap = self.heap.peek().map(|Reverse((at_ns, _))| *at_ns);
-        let fronts = self.lists.iter().filter(|list| list.front != NIL);
-        let of_lists = fronts.map(|list| self.nodes[list.front as usize].at_ns).min();
-        let at_ns = of_heap.into_iter().chain(of_lists).min()?;
-        Some(self.base + Duration::from_nanos(at_ns))
+        let of_heap = self.heap.peek().map(|Reverse(entry)| *entry);
+        let fronts = self.lists.iter().map(|list| list.front).filter(|front| *front != NIL);
+        let of_lists = fronts.map(|front| (self.nodes[front as usize].at_ns, front)).min();
+        of_heap.into_iter().chain(of_lists).min()
     }
 
     /// The slot that has been idle longest.
@@ -131,27 +134,14 @@ impl Timers {
         idle.min_by_key(|list| since(list)).map(|list| list.front)
     }
 
-    /// Takes one slot whose deadline is not after `now`.
+    /// Takes the slot with the nearest deadline, if that is not after `now`: they pass in their order.
     pub fn expire(&mut self, now: Instant) -> Option<u32> {
-        let now_ns = self.nanos(now);
-        let fronts = self.lists.iter().map(|list| list.front).filter(|front| *front != NIL);
-        let passed = fronts.into_iter().find(|front| self.nodes[*front as usize].at_ns <= now_ns);
-        if let Some(slot) = passed {
-            self.clear(slot);
-            return Some(slot);
+        let (at_ns, slot) = self.nearest()?;
+        if at_ns > self.nanos(now) {
+            return None;
         }
-        while let Some(Reverse((at_ns, slot))) = self.heap.peek().copied() {
-            let is_outdated = self.is_outdated(at_ns, slot);
-            if !is_outdated && at_ns > now_ns {
-                return None;
-            }
-            self.heap.pop();
-            if !is_outdated {
-                self.clear(slot);
-                return Some(slot);
-            }
-        }
-        None
+        self.clear(slot);
+        Some(slot)
     }
 
     fn set_after(&mut self, slot: u32, idle: bool, after: Duration, now: Instant) {
@@ -246,6 +236,24 @@ mod tests {
             assert_eq!(timers.expire(base + 9 * S), None, "{case}");
             assert_eq!(timers.next(), None, "{case}");
         }
+    }
+
+    #[test]
+    fn deadlines_of_every_kind_pass_in_their_order() {
+        let base = Instant::now();
+        let mut timers = Timers::new(base);
+        let deadlines = [
+            Deadline::After(5 * S),
+            Deadline::At(base + 2 * S),
+            Deadline::Idle(S),
+            Deadline::At(base + 4 * S),
+            Deadline::After(3 * S),
+        ];
+        for (slot, deadline) in deadlines.into_iter().enumerate() {
+            timers.set(slot as u32, deadline, base);
+        }
+        let passed: Vec<_> = std::iter::from_fn(|| timers.expire(base + 9 * S)).collect();
+        assert_eq!(passed, [2, 1, 4, 3, 0]);
     }
 
     #[test]

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms whose names may stand in it. A path that is not here points up.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("sys", &[]),
+    ("bell", &["sys"]),
     ("poller", &["sys"]),
+    ("slab", &["poller"]),
     ("protocol", &[]),
     ("timer", &["protocol"]),
     ("transport", &["sys", "protocol"]),
-    ("reactor", &["sys", "poller", "protocol", "timer", "transport"]),
+    ("reactor", &["sys", "bell", "poller", "slab", "protocol", "timer", "transport"]),
+    ("coroutine", &["sys", "bell", "poller", "slab", "protocol", "timer", "transport"]),
     ("offload", &[]),
     ("http", &["protocol", "offload"]),
     ("websocket", &["protocol", "http"]),

@@ -21,7 +21,6 @@ mod notices;
 mod origins;
 mod pace;
 mod remote;
-mod slab;
 mod trace;
 
 pub(crate) use crew::{Crew, Visitor};
@@ -35,12 +34,12 @@ pub use trace::Turn;
 
 use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Link, Now, Outbox, Protocol};
+use crate::slab::Slab;
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
 use crate::transport::{self, Received, Settled};
 use origins::Origins;
 use remote::Remote;
-use slab::Slab;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -312,7 +311,7 @@ impl<K: Kernel> Reactor<K> {
             false => Some(Duration::ZERO),
         };
         let result = self.poller.wait(&mut self.events, timeout);
-        self.remote.wakes_up();
+        self.remote.bell().wakes_up();
         match result {
             Err(error) if error.kind() == ErrorKind::OutOfMemory => {
                 self.events.clear();

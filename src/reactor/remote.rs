@@ -3,8 +3,8 @@
 //! Invariant: a wake is never lost, and costs a system call only when the loop sleeps. The list of the woken is no longer than the list of
 //! the connections.
 
+use crate::bell::Bell;
 use crate::poller::Token;
-use crate::sys::EventFd;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,9 +16,7 @@ use std::time::Duration;
 /// The part of a loop that other threads see.
 pub struct Remote {
     woken: Mutex<BTreeSet<Token>>,
-    bell: EventFd,
-    /// The loop waits or is about to: who has news must ring.
-    asleep: AtomicBool,
+    bell: Bell,
     stopped: AtomicBool,
     shutdown: Mutex<Option<Shutdown>>,
 }
@@ -36,8 +34,7 @@ impl Remote {
     pub fn new() -> io::Result<Remote> {
         Ok(Remote {
             woken: Mutex::default(),
-            bell: EventFd::new()?,
-            asleep: AtomicBool::new(false),
+            bell: Bell::new()?,
             stopped: AtomicBool::new(false),
             shutdown: Mutex::default(),
         })
@@ -45,14 +42,9 @@ impl Remote {
 
     /// The loop is about to wait. Whether it may sleep: news that came before this call did not ring.
     pub fn falls_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
+        self.bell.falls_asleep();
         let is_asked = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         !is_asked && !self.is_stopped() && self.woken().is_empty()
-    }
-
-    /// The loop is back: news need not ring.
-    pub fn wakes_up(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Moves the tokens that were woken into `into`.
@@ -63,7 +55,7 @@ impl Remote {
         }
     }
 
-    pub fn bell(&self) -> &EventFd {
+    pub fn bell(&self) -> &Bell {
         &self.bell
     }
 
@@ -83,12 +75,6 @@ impl Remote {
 
     fn woken(&self) -> std::sync::MutexGuard<'_, BTreeSet<Token>> {
         self.woken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ring(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
-            self.bell.ring();
-        }
     }
 }
 
@@ -110,7 +96,7 @@ impl Wake for TokenWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.remote.woken().insert(self.token);
-        self.remote.ring();
+        self.remote.bell.ring();
     }
 }
 
@@ -122,12 +108,12 @@ impl Handle {
     /// Makes the loop go down in good order: [`run`](super::Reactor::run) returns when all is finished.
     pub fn shut_down(&self, shutdown: Shutdown) {
         *self.0.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shutdown);
-        self.0.ring();
+        self.0.bell.ring();
     }
 
     /// Makes [`run`](super::Reactor::run) return after the turn it is in.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::SeqCst);
-        self.0.ring();
+        self.0.bell.ring();
     }
 }

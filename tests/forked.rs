@@ -42,7 +42,7 @@ const FACTS: [(&str, Fact); 5] = [
     ("a_live_stream_ends_with_its_client_and_keeps_nobody_else", |address| {
         let mut live = TcpStream::connect(address).unwrap();
         live.set_read_timeout(Some(PATIENCE)).unwrap();
-        live.write_all(b"GET /live HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        live.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut seen = Vec::new();
         while !seen.ends_with(b"data: 2\n\n\r\n") {
             let mut byte = [0];
@@ -126,7 +126,7 @@ impl Sink for Count {
 #[track_caller]
 fn body(address: SocketAddr, request: &str, content: &str) -> String {
     let mut client = Client::new(address);
-    client.send(format!("{request} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{content}", content.len()));
+    client.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{content}", content.len()));
     let answer = client.answer(false);
     assert_eq!(answer.status, 200, "{request}");
     String::from_utf8(answer.body).unwrap()
@@ -135,6 +135,6 @@ fn body(address: SocketAddr, request: &str, content: &str) -> String {
 /// All of an answer that goes on.
 fn said(address: SocketAddr, request: &str, fields: &str) -> String {
     let mut client = Client::new(address);
-    client.send(format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"));
+    client.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"));
     String::from_utf8(client.rest(false)).unwrap()
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tripoll::models::Reap;
 use tripoll::{HttpServer, Model};
 
-const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Makes of each `fn fact(model: &[&str])`, which is given a model's flags, a test under each of them.
 macro_rules! under_each {
@@ -210,7 +210,7 @@ fn what_it_says_are_the_reactors_bytes(model: &[&str]) {
                 let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
                 let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
                 let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
-                format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n{}", body.replace('\n', "\r\n"))
+                format!("{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n{}", body.replace('\n', "\r\n"))
             })
             .collect();
         wires.push(wire.into_bytes());
@@ -220,7 +220,7 @@ fn what_it_says_are_the_reactors_bytes(model: &[&str]) {
     }
     // More than any socket holds, and the same bytes.
     let mut client = Client::new(address);
-    client.send("GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send("GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(client.answer(false).body == vec![b'x'; 30_000_000]);
 }
 
@@ -242,7 +242,7 @@ fn what_is_in_flight_is_finished(model: &[&str]) {
     let (process, address) = serving(model, &[], &folder);
     let mut client = Client::new(address);
     // The answer to the first says that both were read.
-    client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n"));
+    client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     client.answer(false);
     process.signal("TERM");
     until_it_is_deaf(address);
@@ -255,7 +255,7 @@ fn a_second_signal_ends_it_at_once(model: &[&str]) {
     let folder = folder();
     let (process, address) = serving(model, &["--grace", "1h"], &folder);
     let mut client = Client::new(address);
-    client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n"));
+    client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     client.answer(false);
     process.signal("INT");
     until_it_is_deaf(address);
@@ -269,7 +269,7 @@ fn what_takes_longer_than_the_grace_is_cut_off(model: &[&str]) {
     let folder = folder();
     let (process, address) = serving(model, &["--grace", "100ms"], &folder);
     let mut client = Client::new(address);
-    client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n"));
+    client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     client.answer(false);
     process.signal("TERM");
     assert_eq!(process.end(), (Some(0), vec![], vec![]));
@@ -283,7 +283,7 @@ fn each_answer_is_logged_once(model: &[&str]) {
     let (process, address) = serving(model, &["--log", "short"], &folder);
     for number in 0..50 {
         let mut client = Client::new(address);
-        client.send(format!("GET /{number} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(2));
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(2));
         assert_eq!((client.answer(false).status, client.answer(false).status), (404, 404));
     }
     process.signal("TERM");
@@ -304,7 +304,7 @@ fn what_workers_do_is_counted_together(model: &[&str]) {
     }
     let mut client = Client::new(address);
     let counters = |client: &mut Client| -> serde_json::Value {
-        client.send("GET /counters HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.send("GET /counters HTTP/1.1\r\nHost: localhost\r\n\r\n");
         serde_json::from_slice(&client.answer(false).body).unwrap()
     };
     // Who asked has its answers; that its connection is over is counted a moment later.
@@ -336,13 +336,13 @@ fn an_answer_that_is_not_taken_is_given_up(model: &[&str]) {
     let folder = folder();
     let (_process, address) = serving(model, &["--send-timeout", "100ms"], &folder);
     let mut client = Client::new(address);
-    client.send("GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send("GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut watcher = Client::new(address);
-    watcher.send("GET /counters HTTP/1.1\r\nHost: h\r\n\r\n");
+    watcher.send("GET /counters HTTP/1.1\r\nHost: localhost\r\n\r\n");
     // An iterative server answers when it has given up; others say when it is so.
     until("it waits for ever", || {
         let counters: serde_json::Value = serde_json::from_slice(&watcher.answer(false).body).unwrap();
-        watcher.send("GET /counters HTTP/1.1\r\nHost: h\r\n\r\n");
+        watcher.send("GET /counters HTTP/1.1\r\nHost: localhost\r\n\r\n");
         counters["connections"]["open"] == 1
     });
     let (mut stream, mut rest) = (client.into_stream(), Vec::new());
@@ -518,7 +518,7 @@ fn a_signal_for_the_whole_group_is_heard_once() {
         command.process_group(0);
         let (process, _, address) = Process::serving(command);
         let mut client = Client::new(address);
-        client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n"));
+        client.send(format!("{GET}GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         client.answer(false);
         // As a terminal sends it, for Ctrl-C.
         let group = format!("-{}", process.child.id());

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_record_counts_its_own_length() {
-        assert_eq!(record("path", b"a"), b"10 path=a\n");
+        assert_eq!(record("path", b"a"), b"9 path=a\n");
+        assert_eq!(record("path", b"aa"), b"11 path=aa\n");
         assert_eq!(record("path", b""), b"8 path=\n");
         assert_eq!(record("size", b"8589934592"), b"19 size=8589934592\n");
         for length in 0..1100 {

@@ -140,6 +140,8 @@ struct Lines {
     address: SocketAddr,
     /// The beginning of all that was read from clients at once: among it each request's head.
     heads: Arc<Mutex<String>>,
+    /// How many have a fault before them.
+    faulty: Arc<AtomicUsize>,
 }
 
 impl Lines {
@@ -148,19 +150,24 @@ impl Lines {
         let address = listener.local_addr().unwrap();
         let heads = Arc::new(Mutex::new(String::new()));
         let faulty = Arc::new(AtomicUsize::new(if let Fault::Breaks { lines } = fault { lines } else { 1 }));
-        let seen = heads.clone();
+        let (seen, left) = (heads.clone(), faulty.clone());
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 let Ok(server) = TcpStream::connect(server) else { return };
                 let carried = Arc::new(AtomicUsize::new(0));
                 for (from, to, heads) in [(&client, &server, Some(seen.clone())), (&server, &client, None)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let (carried, faulty) = (carried.clone(), faulty.clone());
+                    let (carried, faulty) = (carried.clone(), left.clone());
                     std::thread::spawn(move || carry(from, to, fault, &carried, &faulty, heads));
                 }
             }
         });
-        Lines { address, heads }
+        Lines { address, heads, faulty }
+    }
+
+    /// Whether no line will have a fault any more.
+    fn are_sound(&self) -> bool {
+        self.faulty.load(Ordering::SeqCst) == 0
     }
 
     fn count(&self, words: &str) -> usize {
@@ -297,7 +304,9 @@ fn what_was_begun_is_gone_on_with_by_the_next(strategy: Strategy) {
                 name.ends_with(".part") || name.starts_with(".tripoll-")
             });
             match half {
-                Some(half) if half.metadata().is_ok_and(|metadata| metadata.len() > 500_000) => break half.path(),
+                Some(half) if stalled.are_sound() && half.metadata().is_ok_and(|half| half.len() > 500_000) => {
+                    break half.path();
+                }
                 _ => std::thread::yield_now(),
             }
         };

@@ -1,8 +1,9 @@
 //! What a handler says: a response, one that comes later, or another protocol.
 
-use super::{Request, Response};
+use super::{Reject, Request, Response};
 use crate::offload::Pool;
 use crate::protocol::Protocol;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -68,6 +69,15 @@ impl Answer {
 impl<R: Into<Response>> From<R> for Answer {
     fn from(response: R) -> Answer {
         Answer::Now(response.into())
+    }
+}
+
+/// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.
+pub(super) fn guard(respond: impl FnOnce() -> Answer) -> Answer {
+    match catch_unwind(AssertUnwindSafe(respond)) {
+        Ok(Answer::Now(response)) if response.status().is_informational() => Reject::HandlerPanicked.into(),
+        Ok(answer) => answer,
+        Err(_) => Reject::HandlerPanicked.into(),
     }
 }
 

@@ -12,12 +12,13 @@
 //!                                                                   └▶ Upgrade: another protocol
 //! ```
 
-use super::answer::{Answer, Inquiry, Later, Source, Take};
+use super::answer::{Answer, Inquiry, Later, Source, Take, guard};
 use super::beside::start;
 use super::framing::{BodyReader, ChunkedReader, Step};
 use super::head::{self, Head, Storage};
 use super::incoming::{Content, Incoming, Pause};
 use super::listener::{Answered, Shared};
+use super::pending::{Awaited, Found, Pending};
 use super::response::{After, Exchange};
 use super::stream::{self, Progress, Stream, Streaming};
 use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, StatusCode, Version};
@@ -26,8 +27,6 @@ use crate::protocol::{Context, Cue, Deadline, Protocol};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::time::Instant;
 
 /// Empty lines before a request that are read over (RFC 9112 §2.2 asks for at least one): some clients end a body with one too many.
 const EMPTY_LINES_MAX: u8 = 8;
@@ -96,25 +95,6 @@ impl Phase {
     }
 }
 
-/// A request whose answer comes later.
-struct Pending {
-    /// As it came, to be read again then.
-    head: Vec<u8>,
-    from: Awaited,
-    is_last: bool,
-}
-
-/// Where an answer comes from.
-enum Awaited {
-    Timer {
-        at: Instant,
-        respond: Box<dyn FnOnce() -> Response>,
-    },
-    Thread(mpsc::Receiver<Response>),
-    /// None: the service knows by now.
-    Inquiry(mpsc::Receiver<Option<Response>>),
-}
-
 /// An answer that goes on.
 struct Outgoing {
     /// Of the request, as it came: to tell what was answered when it is over.
@@ -141,7 +121,9 @@ impl Protocol for Connection {
             Phase::Body(_) => self.receive_body(input, cx),
             // The next request waits, as much of it as a head may have.
             Phase::Later(_) | Phase::Stream(_) => {
-                cx.pause_input(input.len() >= self.input_max());
+                if input.len() >= self.input_max() {
+                    cx.pause_input(true);
+                }
                 0
             }
             Phase::Over => input.len(),
@@ -460,17 +442,11 @@ impl Connection {
         let is_last = !keep_alive || self.phase.answers_last();
         let from = match source {
             Source::Timer(time, respond) => match cx.now.monotonic.checked_add(time) {
-                Some(at) => {
-                    cx.deadline(Deadline::At(at));
-                    Awaited::Timer { at, respond }
-                }
+                Some(at) => Awaited::Timer { at, respond: Some(respond) },
                 None => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
             },
             Source::Thread(respond) => match start(&self.shared.pool, respond, cx) {
-                Ok(told) => {
-                    cx.deadline(Deadline::Never);
-                    Awaited::Thread(told)
-                }
+                Ok(told) => Awaited::Thread(told),
                 Err(Full) => return self.respond(Reject::Busy.into(), head, request, keep_alive, cx),
             },
             // Its body is gone, so it can't be asked again: a slip of the program.
@@ -490,7 +466,6 @@ impl Connection {
     ) {
         match start(&inquiry.pool, inquiry.find_out, cx) {
             Ok(told) => {
-                cx.deadline(Deadline::Never);
                 let is_last = self.phase.answers_last();
                 self.await_answer(Pending { head: bytes.to_vec(), from: Awaited::Inquiry(told), is_last }, cx);
             }
@@ -499,63 +474,31 @@ impl Connection {
     }
 
     fn await_answer(&mut self, pending: Pending, cx: &mut Context<'_>) {
+        cx.deadline(pending.from.deadline());
         cx.pause_input(true);
         self.phase = Phase::Later(Box::new(pending));
     }
 
     /// The answer that comes later may be there.
     fn look_for_answer(&mut self, cx: &mut Context<'_>) {
-        let Phase::Later(pending) = std::mem::replace(&mut self.phase, Phase::Over) else {
-            unreachable!("the caller matched it")
+        let Phase::Later(pending) = &mut self.phase else { unreachable!("the caller matched it") };
+        let Some(found) = pending.from.look(cx.now) else {
+            return cx.deadline(pending.from.deadline()); // The one that passed is gone.
         };
-        let Pending { head: bytes, from, is_last } = *pending;
-        let awaited = match from {
-            Awaited::Timer { at, respond } if cx.now.monotonic >= at => Ok(guard(|| respond().into())),
-            Awaited::Timer { at, respond } => {
-                cx.deadline(Deadline::At(at));
-                Err(Awaited::Timer { at, respond })
-            }
-            Awaited::Thread(told) => match told.try_recv() {
-                Ok(response) => Ok(guard(|| response.into())),
-                Err(mpsc::TryRecvError::Disconnected) => Ok(Reject::HandlerPanicked.into()),
-                Err(mpsc::TryRecvError::Empty) => Err(Awaited::Thread(told)),
-            },
-            Awaited::Inquiry(told) => {
-                return match told.try_recv() {
-                    Ok(response) => self.found_out(response, &bytes, is_last, cx),
-                    Err(mpsc::TryRecvError::Disconnected) => {
-                        self.found_out(Some(Reject::HandlerPanicked.into()), &bytes, is_last, cx);
-                    }
-                    Err(mpsc::TryRecvError::Empty) => {
-                        let from = Awaited::Inquiry(told);
-                        self.phase = Phase::Later(Box::new(Pending { head: bytes, from, is_last }));
-                    }
-                };
-            }
-        };
-        let answer = match awaited {
-            Ok(answer) => answer,
-            Err(from) => {
-                self.phase = Phase::Later(Box::new(Pending { head: bytes, from, is_last }));
-                return;
-            }
-        };
+        let (bytes, is_last) = (std::mem::take(&mut pending.head), pending.is_last);
+        self.phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: true, is_head: false, is_last };
         cx.pause_input(false);
+        if matches!(found, Found::Known) {
+            return self.receive_request(&bytes, false, cx);
+        }
         let mut storage = Storage::new();
         let head = head::parse_head(&bytes, &mut storage).expect("it was read before");
         let request = self.request(&head, &[], cx);
-        self.answer(answer, &bytes, &request, head.keep_alive && !is_last, cx);
-    }
-
-    /// What an inquiry found out: the answer, or that the service knows by now.
-    fn found_out(&mut self, response: Option<Response>, bytes: &[u8], is_last: bool, cx: &mut Context<'_>) {
-        cx.pause_input(false);
-        self.phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: true, is_head: false, is_last };
-        let Some(response) = response else { return self.receive_request(bytes, false, cx) };
-        let mut storage = Storage::new();
-        let head = head::parse_head(bytes, &mut storage).expect("it was read before");
-        let request = self.request(&head, &[], cx);
-        self.refuse_head(response, bytes, &request, &head, cx);
+        match found {
+            Found::Answer(answer) => self.answer(answer, &bytes, &request, head.keep_alive, cx),
+            Found::Refusal(response) => self.refuse_head(response, &bytes, &request, &head, cx),
+            Found::Known => unreachable!("it was asked again"),
+        }
     }
 
     fn respond(
@@ -663,15 +606,6 @@ impl Connection {
 /// RFC 9110 §15.2; after 101 comes another protocol.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.
-fn guard(respond: impl FnOnce() -> Answer) -> Answer {
-    match catch_unwind(AssertUnwindSafe(respond)) {
-        Ok(Answer::Now(response)) if response.status().is_informational() => Reject::HandlerPanicked.into(),
-        Ok(answer) => answer,
-        Err(_) => Reject::HandlerPanicked.into(),
-    }
 }
 
 #[cfg(test)]

@@ -52,8 +52,11 @@ impl Incoming {
         self.counted_from = self.content_bytes;
     }
 
-    /// When it is too late, or too slow, unless more comes.
+    /// When it is too late, or too slow, unless more comes. Not while whoever takes it is busy: nothing can come then.
     fn ends_at(&self, limits: &Limits) -> Option<Instant> {
+        if self.pause != Pause::No {
+            return None;
+        }
         let stalls_at = self.received.checked_add(limits.body_timeout);
         limits.body_rate_min.ends_at(stalls_at, self.since, self.content_bytes - self.counted_from)
     }

@@ -23,6 +23,7 @@ mod framing;
 mod head;
 mod incoming;
 mod listener;
+mod pending;
 mod range;
 mod reject;
 mod request;

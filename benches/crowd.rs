@@ -4,6 +4,9 @@
 //! cargo bench --bench crowd -- [--crowd 10000] [--only epoll]
 //! ```
 
+#[path = "../tests/echo/mod.rs"]
+mod echo;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tripoll::http::Event;
 use tripoll::reactor;
-use tripoll::websocket::{self, Message, Peer, Session};
+use tripoll::websocket;
 use tripoll::{Backend, HttpServer, Response, Trigger, sys};
 
 const STRATEGIES: [[&str; 2]; 4] = [["select", "level"], ["poll", "level"], ["epoll", "level"], ["epoll", "edge"]];
@@ -88,23 +91,12 @@ fn serve(backend: Backend, trigger: Trigger) {
                 kept.lock().expect("nobody panics").push(events);
             })
         })
-        .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, Echo))
+        .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, echo::Messages))
         .bind()
         .expect("a port");
     sys::raise_descriptor_limit().expect("a limit");
     println!("{}", bound.addresses()[0]);
     bound.run().expect("it serves");
-}
-
-struct Echo;
-
-impl Session for Echo {
-    fn message(&mut self, message: Message, peer: &mut Peer<'_>) {
-        match message {
-            Message::Text(text) => peer.text(&text),
-            Message::Binary(bytes) => peer.binary(&bytes),
-        }
-    }
 }
 
 /// Bytes of its own memory that each connection costs.

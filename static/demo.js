@@ -19,30 +19,12 @@ const GAP_MS = 4 * PERIOD_MS;
 const IS_OFF = "The live figures are off here. To see them move, run `tripoll --demo static`, or `cargo run --release` in tripoll’s own folder.";
 const IS_AWAY = "The server does not answer. This page asks again every few seconds, and goes on when it is back.";
 
-const element = id => document.getElementById(id);
-const exact = new Intl.NumberFormat("en");
-const rough = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-
 /** Bytes for a person, as the server's listings write them. */
 function size(bytes) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
   for (; bytes >= 1000 && unit + 1 < units.length; unit++) bytes /= 1024;
   return `${rough.format(bytes)} ${units[unit]}`;
-}
-
-/** Shows a line with `code` in it, or none. Told once: a screen reader reads every change of it. */
-function say(line) {
-  const state = element("state");
-  if (state.dataset.line === line) return;
-  state.dataset.line = line;
-  state.hidden = line === "";
-  state.replaceChildren(...line.split("`").map((part, n) => {
-    if (n % 2 === 0) return part;
-    const code = document.createElement("code");
-    code.textContent = part;
-    return code;
-  }));
 }
 
 // ---- The figures ----
@@ -132,9 +114,6 @@ async function fetched(path) {
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response;
 }
-
-/** Whether it is seen, and not paused by hand. */
-const isWatched = () => !document.hidden && element("pause").getAttribute("aria-pressed") === "false";
 
 function untilWatched() {
   return new Promise(resolve => {
@@ -275,21 +254,11 @@ onSubmit("part", async (form, output, ask) => {
   return exchange(output, "GET", file, { "If-None-Match": known?.headers.get("ETag") ?? "*" });
 });
 
-element("pause").addEventListener("click", event => {
-  const isPaused = event.target.getAttribute("aria-pressed") === "true";
-  event.target.setAttribute("aria-pressed", String(!isPaused));
-});
-
 if (location.protocol === "file:") {
   // Nobody answers here, and asking would be an error on the console.
   element("part").hidden = true;
   say(IS_OFF);
 } else {
-  // The commands of the page name the server that it came from.
-  for (const code of document.querySelectorAll("code")) {
-    code.textContent = code.textContent
-      .replaceAll("127.0.0.1:8000", location.host)
-      .replaceAll("tcp/127.0.0.1/8000", `tcp/${location.hostname.replace(/[[\]]/g, "")}/${location.port || 80}`);
-  }
+  nameServer();
   watch();
 }

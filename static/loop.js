@@ -8,24 +8,6 @@ const TOLD_MAX = 10;
 const IS_OFF = "The loop is not told of here. To see it, run `tripoll --demo static`, or `cargo run --release` in tripoll’s own folder.";
 const IS_AWAY = "The server does not answer. This page tries again by itself.";
 
-const element = id => document.getElementById(id);
-const exact = new Intl.NumberFormat("en");
-const rough = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-
-/** Shows a line with `code` in it, or none. */
-function say(line) {
-  const state = element("state");
-  if (state.dataset.line === line) return;
-  state.dataset.line = line;
-  state.hidden = line === "";
-  state.replaceChildren(...line.split("`").map((part, n) => {
-    if (n % 2 === 0) return part;
-    const code = document.createElement("code");
-    code.textContent = part;
-    return code;
-  }));
-}
-
 /** Microseconds for a person. */
 function time(us) {
   if (us < 1000) return `${us} µs`;
@@ -69,7 +51,6 @@ function take(news) {
   say("");
 }
 
-const isWatched = () => !document.hidden && element("pause").getAttribute("aria-pressed") === "false";
 let events = null;
 
 /** Listens while somebody looks, and not otherwise. */
@@ -89,20 +70,12 @@ function listen() {
   }
 }
 
-element("pause").addEventListener("click", event => {
-  const isPaused = event.target.getAttribute("aria-pressed") === "true";
-  event.target.setAttribute("aria-pressed", String(!isPaused));
-  listen();
-});
+element("pause").addEventListener("click", listen);
 document.addEventListener("visibilitychange", listen);
 
 async function begin() {
   if (location.protocol === "file:") return say(IS_OFF);
-  for (const code of document.querySelectorAll("code")) {
-    code.textContent = code.textContent
-      .replaceAll("127.0.0.1:8000", location.host)
-      .replaceAll("127.0.0.1 8000", `${location.hostname.replace(/[[\]]/g, "")} ${location.port || 80}`);
-  }
+  nameServer();
   // Where the demonstration is off this is a file without a backend in it.
   const counters = await fetch("counters", { cache: "no-store" }).then(answer => answer.json(), () => null);
   if (counters?.backend === null) return say(IS_OFF);

@@ -21,15 +21,6 @@ fn folder() -> TempDir {
     folder
 }
 
-#[track_caller]
-fn is_well(address: SocketAddr) {
-    let mut client = Client::new(address);
-    client.send(GET);
-    let answer = client.answer(false);
-    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"content"[..]));
-    assert_eq!(client.rest(true), b"");
-}
-
 /// A port below those that the kernel gives to clients and to port 0, each call in a range of its own, so that no
 /// other test takes it.
 fn quiet_port() -> (TcpListener, u16) {
@@ -64,7 +55,7 @@ fn the_start_line_says_what_is_served_where_and_how() {
             line,
             format!("tripoll 0.1.0: serving {directory} at http://127.0.0.1:{port}/ ({how}, not sandboxed)")
         );
-        is_well(address);
+        client::is_well(address);
         process.signal("TERM");
         assert_eq!(process.end(), (Some(0), vec![], vec![]), "{flags:?}");
     }
@@ -80,7 +71,7 @@ fn without_a_folder_static_is_served() {
     std::fs::write(outer.path().join("static/a.txt"), "content").unwrap();
     let (_process, line, address) = Process::serving(command(&["-p", "0"], outer.path()));
     assert!(line.starts_with(&format!("tripoll 0.1.0: serving static at http://{address}/ (epoll, ")), "{line}");
-    is_well(address);
+    client::is_well(address);
 }
 
 #[test]
@@ -88,14 +79,14 @@ fn several_addresses_are_told_in_their_order() {
     let folder = folder();
     let (_process, _, first) =
         Process::serving(command(&["-b", "127.0.0.1", "--bind", "127.0.0.2:0", "-p", "0", "."], folder.path()));
-    is_well(first);
+    client::is_well(first);
     assert_eq!(first.ip().to_string(), "127.0.0.1");
     let second = _process.stdout.recv_timeout(PATIENCE).unwrap();
     let (_, address) = second.split_once("http://").unwrap();
     let address: SocketAddr = address.split('/').next().unwrap().parse().unwrap();
     assert_eq!(address.ip().to_string(), "127.0.0.2");
     assert!(second.starts_with(&format!("tripoll 0.1.0: serving . at http://{address}/ (epoll, ")), "{second}");
-    is_well(address);
+    client::is_well(address);
 }
 
 #[test]
@@ -108,7 +99,7 @@ fn an_address_of_version_6_needs_no_brackets() {
     for bind in ["::1", "[::1]", "[::1]:0"] {
         let (_process, line, address) = Process::serving(command(&["-b", bind, "-p", "0", "."], folder.path()));
         assert!(address.is_ipv6() && line.contains("http://[::1]:"), "{line}");
-        is_well(address);
+        client::is_well(address);
     }
 }
 
@@ -119,7 +110,7 @@ fn a_port_is_the_one_that_was_asked_for() {
     drop(listener);
     let (_process, _, address) = Process::serving(command(&["--port", &port.to_string(), "."], folder.path()));
     assert_eq!(address.port(), port);
-    is_well(address);
+    client::is_well(address);
 }
 
 #[test]
@@ -132,7 +123,7 @@ fn a_taken_port_leads_to_a_free_one() {
     assert!(stderr[0].starts_with(&format!("error: cannot listen at 127.0.0.1:{port}: ")), "{stderr:?}");
     let (_, free) = stderr[0].split_once("; try --port ").unwrap();
     let (_process, _, address) = Process::serving(command(&["-p", free, "."], folder.path()));
-    is_well(address);
+    client::is_well(address);
 }
 
 #[test]
@@ -374,7 +365,7 @@ fn the_browser_is_shown_the_server() {
     let (process, _, address) = with_path("/nowhere".into());
     let told = process.stderr.recv_timeout(PATIENCE).unwrap();
     assert!(told.ends_with(&format!("; open http://127.0.0.1:{}/ yourself", address.port())), "{told}");
-    is_well(([127, 0, 0, 1], address.port()).into());
+    client::is_well(([127, 0, 0, 1], address.port()).into());
     process.signal("INT");
     assert_eq!(process.end(), (Some(0), vec![], vec![]));
 }
@@ -428,7 +419,7 @@ fn a_signal_ends_it_in_good_order() {
             let arguments = [&["-p", "0", "."], strategy].concat();
             let (process, _, address) = Process::serving(command(&arguments, folder.path()));
             let idle = Client::new(address);
-            is_well(address);
+            client::is_well(address);
             process.signal(signal);
             assert_eq!(idle.rest(false), b"");
             assert_eq!(process.end(), (Some(0), vec![], vec![]), "{signal}, {strategy:?}");
@@ -489,8 +480,8 @@ fn nobody_to_read_its_lines_is_no_reason_to_end() {
             );
             std::thread::yield_now();
         }
-        is_well(address);
-        is_well(address);
+        client::is_well(address);
+        client::is_well(address);
         process.signal("TERM");
         assert_eq!(process.end().0, Some(0), "{name}");
     }
@@ -510,7 +501,7 @@ fn past_select_limit_clients_are_told_503_and_the_operator_why() {
     clients[0].send(GET);
     assert_eq!(clients[0].answer(false).body, b"content", "who was there before goes on");
     clients.into_iter().for_each(|client| drop(client.rest(true)));
-    is_well(address);
+    client::is_well(address);
     process.signal("TERM");
     let (code, _, stderr) = process.end();
     assert_eq!((code, stderr.len()), (Some(0), 1), "{stderr:?}");
@@ -532,7 +523,7 @@ fn the_loop_can_be_watched_turn_by_turn() {
     for backend in ["select", "poll", "epoll"] {
         let arguments = ["-p", "0", "--trace-loop", "--backend", backend, "."];
         let (process, _, address) = Process::serving(command(&arguments, folder.path()));
-        is_well(address);
+        client::is_well(address);
         let line = process.stderr.recv_timeout(PATIENCE).unwrap();
         assert!(line.starts_with("turn 1: passed ") && line.contains(", ready 1, blocked "), "{line}");
         assert_eq!(line.contains("passed 0,"), backend == "epoll", "{line}");

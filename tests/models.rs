@@ -143,15 +143,6 @@ fn serving(model: &[&str], more: &[&str], folder: &TempDir) -> (Process, SocketA
     (process, address)
 }
 
-#[track_caller]
-fn is_well(address: SocketAddr) {
-    let mut client = Client::new(address);
-    client.send(GET);
-    let answer = client.answer(false);
-    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"content"[..]));
-    assert_eq!(client.rest(true), b"");
-}
-
 /// Waits until it is so.
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -300,7 +291,7 @@ fn what_workers_do_is_counted_together(model: &[&str]) {
     let folder = folder();
     let (_process, address) = serving(model, &[], &folder);
     for _ in 0..20 {
-        is_well(address);
+        client::is_well(address);
     }
     let mut client = Client::new(address);
     let counters = |client: &mut Client| -> serde_json::Value {
@@ -358,7 +349,7 @@ fn who_is_silent_gives_way_to_who_waits(model: &[&str]) {
     idle.send(GET);
     assert_eq!(idle.answer(false).status, 200);
     let silent = Client::new(address);
-    is_well(address);
+    client::is_well(address);
     assert_eq!((idle.rest(false), silent.rest(false)), (vec![], vec![]));
     // Nobody waits: who is idle stays.
     let mut alone = Client::new(address);
@@ -464,7 +455,7 @@ fn a_thousand_connections_leave_no_zombie(reap: &str) {
     let (process, address) = serving(&["--model", "fork", "--reap", reap], &[], &folder);
     let (pid, mut most) = (process.child.id(), 0);
     for number in 0..1_000 {
-        is_well(address);
+        client::is_well(address);
         if number % 50 == 0 {
             most = most.max(zombies(pid));
         }
@@ -488,7 +479,7 @@ fn a_worker_that_is_killed_is_replaced() {
         assert!(std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap().success());
     }
     until("they are not replaced", || children(pid).iter().filter(|worker| !before.contains(worker)).count() == 2);
-    is_well(address);
+    client::is_well(address);
     process.signal("TERM");
     assert_eq!(process.end(), (Some(0), vec![], vec![]));
 }

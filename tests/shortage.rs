@@ -1,33 +1,16 @@
 //! No descriptor left: EMFILE. In a process of its own, since all of it shares the limit.
 
+mod echo;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 use tripoll::poller::Strategy;
-use tripoll::protocol::{Context, Cue, Protocol};
+use tripoll::protocol::Protocol;
 use tripoll::reactor::{Limits, Notice, Reactor};
 use tripoll::sys;
-
-struct Echo;
-
-impl Protocol for Echo {
-    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        cx.out().write(input);
-        input.len()
-    }
-
-    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
-        if cue == Cue::EndOfInput {
-            cx.finish();
-        }
-    }
-
-    fn input_max(&self) -> usize {
-        1
-    }
-}
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
@@ -53,7 +36,7 @@ fn a_server_without_descriptors_goes_on() {
             let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap());
             let mut reactor = Reactor::new(strategy, Limits::default()).unwrap();
             tell.send((listener.local_addr().unwrap(), reactor.handle())).unwrap();
-            reactor.listen(listener, |_: SocketAddr| Box::new(Echo) as Box<dyn Protocol>).unwrap();
+            reactor.listen(listener, |_: SocketAddr| Box::new(echo::Bytes) as Box<dyn Protocol>).unwrap();
             reactor.on_notice(move |notice: &Notice| tell_notice.send(notice.to_string()).unwrap());
             reactor.run().unwrap();
             reactor.counters()

@@ -2,6 +2,7 @@
 
 mod backends;
 mod client;
+mod echo;
 mod running;
 
 use backends::on_every_backend;
@@ -55,20 +56,8 @@ fn serve<S: Session + 'static>(
     Running::new(strategy, |server: HttpServer| server.route("GET", "/socket", route))
 }
 
-/// Sends every message back.
-struct Echo;
-
-impl Session for Echo {
-    fn message(&mut self, message: Message, peer: &mut Peer<'_>) {
-        match message {
-            Message::Text(text) => peer.text(&text),
-            Message::Binary(bytes) => peer.binary(&bytes),
-        }
-    }
-}
-
 fn messages_come_back_whole(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || Echo);
+    let server = serve(strategy, Limits::default(), || echo::Messages);
     let mut client = connect(server.address);
     let big: Vec<u8> = (0..1024 * 1024u32).map(|at| (at % 251) as u8).collect();
     let messages = [Said::text(""), Said::text("Grüße 😀"), Said::binary(big), Said::text("ä".repeat(70_000))];
@@ -99,7 +88,7 @@ fn request(path: &str) -> String {
 }
 
 fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || Echo);
+    let server = serve(strategy, Limits::default(), || echo::Messages);
     let mut client = TcpStream::connect(server.address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     // "Hello" and a Close, as RFC 6455 §5.7 has the one.
@@ -119,7 +108,7 @@ fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
 
 /// RFC 9110 §7.8: 100 first, where it is expected.
 fn a_body_of_the_request_is_read_before_the_protocol_changes(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || Echo);
+    let server = serve(strategy, Limits::default(), || echo::Messages);
     for expect in ["", "Expect: 100-continue\r\n"] {
         let mut client = Client::new(server.address);
         client.send(request("/socket").replacen("\r\n\r\n", &format!("\r\n{expect}Content-Length: 4\r\n\r\n"), 1));
@@ -233,7 +222,7 @@ fn a_socket_does_not_give_way_where_connections_are_short(strategy: Strategy) {
     let limits = Arc::new(Limits::default());
     let server = Running::new(strategy, move |server| {
         server
-            .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, Echo))
+            .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, echo::Messages))
             .loop_limits(reactor::Limits { connections_max: 2, ..reactor::Limits::default() })
     });
     let mut socket = connect(server.address);
@@ -260,7 +249,7 @@ fn a_server_that_goes_down_says_so(strategy: Strategy) {
 }
 
 fn a_request_that_is_none_for_a_socket_goes_on_as_http(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || Echo);
+    let server = serve(strategy, Limits::default(), || echo::Messages);
     let mut client = TcpStream::connect(server.address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let plain = "GET /socket HTTP/1.1\r\nHost: h\r\n\r\n";

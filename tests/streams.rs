@@ -3,6 +3,7 @@
 
 mod backends;
 mod client;
+mod echo;
 mod orders;
 mod running;
 mod wire;
@@ -19,7 +20,7 @@ use std::task::Waker;
 use std::time::{Duration, UNIX_EPOCH};
 use tripoll::http::{self, Body, Event, Events, Listener, Reject, Sink, StatusCode, Stream, Take};
 use tripoll::poller::Strategy;
-use tripoll::protocol::{Chunk, Context, Cue, MinRate, Protocol, SendError, Sender};
+use tripoll::protocol::{Chunk, Cue, MinRate, SendError, Sender};
 use tripoll::reactor::{self, Shutdown};
 use tripoll::router::{Endpoint, Router};
 use tripoll::{HttpServer, Request, Response, offload};
@@ -228,6 +229,26 @@ fn a_request_that_waits_is_held_to_the_bounds_of_a_head() {
         assert_eq!(statuses[0], 200, "{waiting} bytes wait");
         assert_eq!(statuses.len() == 1, is_taken, "{waiting} bytes wait: {statuses:?}");
     }
+}
+
+#[test]
+fn a_deadline_that_passes_for_nothing_ends_no_body_whose_sink_is_busy() {
+    let (tell, told) = mpsc::channel::<Pause>();
+    let mut router = router();
+    let pauses: Arc<dyn Fn(Pause) + Send + Sync> = Arc::new(move |pause| tell.send(pause).unwrap());
+    let slow = move || Counting { pauses: Some(pauses.clone()), ..Counting::new() };
+    router.add("PUT", "/slow", Endpoint::Opener(Arc::new(move |_| Ok(Box::new(slow()))))).unwrap();
+    let mut link = Wire::new(&Listener::new(Arc::new(router), http::Limits::default()), UNIX_EPOCH);
+    link.feed(b"PUT /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+    link.wait(Duration::from_secs(3_600));
+    link.cue(Cue::DeadlinePassed);
+    assert_eq!((link.sent.len(), link.is_open()), (0, true), "its client has nothing to do with it");
+    for piece in ["", "b"] {
+        link.feed(piece.as_bytes());
+        told.recv().unwrap().is_over.store(true, Ordering::SeqCst);
+        link.cue(Cue::Woken);
+    }
+    assert_eq!(read_all(&link.sent, &[]), [(200, "2 of Some(2)\n".to_string())]);
 }
 
 /// A link with a stream of events, and the end to send them by.
@@ -651,30 +672,10 @@ fn a_server_that_goes_down_ends_what_has_no_end_and_completes_the_rest(strategy:
     assert_eq!(reader.rest(false), b"");
 }
 
-/// Says back what it is told, until the end.
-struct Parrot;
-
-impl Protocol for Parrot {
-    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        cx.out().write(input);
-        input.len()
-    }
-
-    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
-        if cue == Cue::EndOfInput {
-            cx.finish();
-        }
-    }
-
-    fn input_max(&self) -> usize {
-        1
-    }
-}
-
 fn another_protocol_takes_the_connection_over(strategy: Strategy) {
     let running = Running::new(strategy, |server| {
         server.route("GET", "/parrot", |_| {
-            http::Answer::Upgrade(Response::new(StatusCode::OK).field("Upgrade", "parrot"), Box::new(Parrot))
+            http::Answer::Upgrade(Response::new(StatusCode::OK).field("Upgrade", "parrot"), Box::new(echo::Bytes))
         })
     });
     let mut client = Client::new(running.address);

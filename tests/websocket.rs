@@ -1,5 +1,6 @@
 //! WebSocket without a socket: frames in, frames out, the life of a connection, and somebody else's implementation at the other end.
 
+mod echo;
 mod wire;
 
 use proptest::prelude::*;
@@ -676,18 +677,6 @@ fn tungstenite(role: Role) -> tungstenite::WebSocket<Pair> {
     tungstenite::WebSocket::from_raw_socket(Pair::default(), role, Some(config))
 }
 
-/// Sends every message back.
-struct Echo;
-
-impl Session for Echo {
-    fn message(&mut self, message: Message, peer: &mut Peer<'_>) {
-        match message {
-            Message::Text(text) => peer.text(&text),
-            Message::Binary(bytes) => peer.binary(&bytes),
-        }
-    }
-}
-
 fn any_message() -> impl Strategy<Value = tungstenite::Message> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..400);
     let small = || prop::collection::vec(any::<u8>(), 0..=125);
@@ -727,7 +716,7 @@ proptest! {
         size in 1..2000usize,
     ) {
         let mut client = tungstenite(Role::Client);
-        let mut wire = Wire::over(Box::new(Socket::new(Arc::new(limits()), Echo)), SystemTime::UNIX_EPOCH);
+        let mut wire = Wire::over(Box::new(Socket::new(Arc::new(limits()), echo::Messages)), SystemTime::UNIX_EPOCH);
         let mut want = Vec::new();
         for message in &messages {
             client.send(message.clone()).unwrap();

@@ -129,11 +129,7 @@ impl Audience {
 impl Gathered {
     fn note(&mut self, turn: &Turn) {
         self.turns += 1;
-        self.poller.waits += turn.poller.waits;
-        self.poller.passed += turn.poller.passed;
-        self.poller.scanned += turn.poller.scanned;
-        self.poller.ready += turn.poller.ready;
-        self.poller.changes += turn.poller.changes;
+        self.poller = self.poller + turn.poller;
         self.blocked += turn.blocked;
         self.dispatching += turn.dispatching;
         if self.last.len() == TURNS_TOLD_MAX {

@@ -11,7 +11,7 @@
 use super::ready::{Ready, Ticket};
 use super::socket::Source;
 use super::task::{Failed, JoinHandle, Resume, yield_now};
-use crate::poller::{Counters, Direction, Event, Interest, Poller, Strategy, Token};
+use crate::poller::{Counters, Direction, Event, Interest, Poller, Strategy, Token, WAIT_RETRY};
 use crate::protocol::Deadline;
 use crate::slab::Slab;
 use crate::timer::Timers;
@@ -29,9 +29,6 @@ const RESUMES_PER_TURN_MAX: usize = 256;
 
 /// Operations that a task may do each time that it is resumed without having to wait, before it is the others' turn.
 const STEPS_PER_RESUME_MAX: u32 = 64;
-
-/// How long the executor rests when the kernel has no memory to let it wait.
-const WAIT_RETRY: Duration = Duration::from_millis(10);
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };

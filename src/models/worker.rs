@@ -11,7 +11,7 @@
 use super::door::Door;
 use super::ropes::Watch;
 use super::tally::Tally;
-use crate::poller::timeout_ms;
+use crate::poller::{WAIT_RETRY, timeout_ms};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Link, Now, Outbox};
 use crate::reactor::{Descent, Limits, Notice, Pace, Told};
 use crate::sys::{self, Calls, EventFd, Kernel, Linux, POLLIN, POLLOUT, pollfd};
@@ -30,9 +30,6 @@ const PATIENCE_IN_A_CROWD: Duration = Duration::from_millis(50);
 
 /// How long a worker that could not accept rests before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// How long a worker rests when the kernel has no memory to let it wait.
-const WAIT_RETRY: Duration = Duration::from_millis(10);
 
 /// What all workers of a server have in common.
 pub(super) struct Shared {

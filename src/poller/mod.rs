@@ -20,7 +20,7 @@ pub use select::{LimitReached, Select};
 
 use std::fmt;
 use std::io;
-use std::ops::BitOr;
+use std::ops::{Add, BitOr, Sub};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::str::FromStr;
 use std::time::Duration;
@@ -188,6 +188,39 @@ pub struct Counters {
     /// Changes of what is watched that reached the kernel's set (epoll_ctl) or, for select and poll, ours.
     pub changes: u64,
 }
+
+impl Counters {
+    /// Each figure of both, put together by `join`.
+    fn joined(self, other: Counters, join: impl Fn(u64, u64) -> u64) -> Counters {
+        Counters {
+            waits: join(self.waits, other.waits),
+            passed: join(self.passed, other.passed),
+            scanned: join(self.scanned, other.scanned),
+            ready: join(self.ready, other.ready),
+            changes: join(self.changes, other.changes),
+        }
+    }
+}
+
+impl Add for Counters {
+    type Output = Counters;
+
+    fn add(self, other: Counters) -> Counters {
+        self.joined(other, u64::add)
+    }
+}
+
+/// What was counted since `before`.
+impl Sub for Counters {
+    type Output = Counters;
+
+    fn sub(self, before: Counters) -> Counters {
+        self.joined(before, u64::sub)
+    }
+}
+
+/// How long whoever waits rests where the kernel has no memory to let it wait: nothing else can be done meanwhile.
+pub(crate) const WAIT_RETRY: Duration = Duration::from_millis(10);
 
 /// The system call that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -32,7 +32,7 @@ pub(crate) use pace::Pace;
 pub use remote::{Handle, Shutdown};
 pub use trace::Turn;
 
-use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates};
+use crate::poller::{Direction, Event, Interest, Poller, Strategy, Token, Updates, WAIT_RETRY};
 use crate::protocol::{Accept, Cue, Deadline, Driver, Link, Now, Outbox, Protocol};
 use crate::slab::Slab;
 use crate::sys::{Kernel, Linux};
@@ -46,9 +46,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace::Trace;
-
-/// How long the loop rests when the kernel has no memory to let it wait: nothing else can be done meanwhile.
-const WAIT_RETRY: Duration = Duration::from_millis(10);
 
 /// One thread's loop over listeners and connections.
 pub struct Reactor<K: Kernel = Linux> {

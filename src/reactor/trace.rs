@@ -45,14 +45,7 @@ impl Trace {
 
     /// Tells of the turn that waited until `woken`, and begins the next.
     pub(super) fn turn(&mut self, number: u64, after: poller::Counters, woken: Instant, now: Instant) {
-        let before = std::mem::replace(&mut self.before, after);
-        let poller = poller::Counters {
-            waits: after.waits - before.waits,
-            passed: after.passed - before.passed,
-            scanned: after.scanned - before.scanned,
-            ready: after.ready - before.ready,
-            changes: after.changes - before.changes,
-        };
+        let poller = after - std::mem::replace(&mut self.before, after);
         let blocked = woken.saturating_duration_since(self.waiting_since);
         self.waiting_since = now;
         (self.tell)(&Turn { number, poller, blocked, dispatching: now.saturating_duration_since(woken) });

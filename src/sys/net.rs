@@ -87,11 +87,15 @@ fn bind<Address>(socket: &OwnedFd, address: &Address) -> io::Result<()> {
 
 /// setsockopt(2) for options that are an `int`.
 fn set_option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    set_value(socket, level, name, &value)
+}
+
+/// setsockopt(2). `Value` is the option's own type; what it points to is the caller's to keep for the call.
+fn set_value<Value>(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: &Value) -> io::Result<()> {
+    let length = size_of::<Value>() as libc::socklen_t;
     // SAFETY: `value` is readable for `length` bytes and outlives the call; the kernel only reads it.
-    let result =
-        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(&value).cast(), length) };
-    cvt(result).map(drop)
+    cvt(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length) })
+        .map(drop)
 }
 
 /// Has the kernel ask a peer that is silent whether it is there, each time `silence` has passed (`SO_KEEPALIVE`, tcp(7)), and end the
@@ -117,18 +121,7 @@ pub fn set_buffers(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
 /// Makes the next close(2) of the socket a reset (`SO_LINGER` of 0 s): what waits in the kernel is thrown away.
 pub fn abort_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let length = size_of::<libc::linger>() as libc::socklen_t;
-    // SAFETY: `linger` is readable for `length` bytes and outlives the call; the kernel only reads it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            std::ptr::from_ref(&linger).cast(),
-            length,
-        )
-    };
-    cvt(result).map(drop)
+    set_value(&socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
 /// Drops every packet that would begin a connection with `listener`, by a filter (`SO_ATTACH_FILTER`, socket(7)): who tries is not reset, but
@@ -144,19 +137,9 @@ pub fn bar_entry(listener: BorrowedFd<'_>) -> io::Result<()> {
         instruction(libc::BPF_RET | libc::BPF_K, 0, u32::MAX), // The packet passes whole.
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0),
     ];
+    // The kernel copies the instructions that it counts, which outlive the call.
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    let length = size_of::<libc::sock_fprog>() as libc::socklen_t;
-    // SAFETY: `program` is readable for `length` bytes and the instructions that it counts too; both outlive the call, and the kernel copies them.
-    let result = unsafe {
-        libc::setsockopt(
-            listener.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            std::ptr::from_ref(&program).cast(),
-            length,
-        )
-    };
-    cvt(result).map(drop)
+    set_value(&listener, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 /// accept4(2), non-blocking and close-on-exec: the connection and its peer's address.

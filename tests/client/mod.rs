@@ -197,3 +197,13 @@ impl Client {
         count > 0
     }
 }
+
+/// Asserts that a server answers with its file `a.txt`, whose content is `content`.
+#[track_caller]
+pub fn is_well(address: SocketAddr) {
+    let mut client = Client::new(address);
+    client.send("GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = client.answer(false);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"content"[..]));
+    assert_eq!(client.rest(true), b"");
+}

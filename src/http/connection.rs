@@ -12,11 +12,11 @@
 //!                                                                   └▶ Upgrade: another protocol
 //! ```
 
-use super::answer::{Answer, Inquiry, Later, Source, Take, guard};
+use super::answer::{Answer, Inquiry, Later, Source, guard};
 use super::beside::start;
-use super::framing::{BodyReader, ChunkedReader, Step};
+use super::framing::{BodyReader, ChunkedReader};
 use super::head::{self, Head, Storage};
-use super::incoming::{Content, Incoming, Pause};
+use super::incoming::{self, Content, Incoming};
 use super::listener::{Answered, Shared};
 use super::pending::{Awaited, Found, Pending};
 use super::response::{After, Exchange};
@@ -148,8 +148,10 @@ impl Protocol for Connection {
                 cx.deadline(incoming.deadline(&self.shared.limits));
             }
             (Cue::Room, Phase::Body(incoming)) => incoming.await_anew(cx.now),
-            (Cue::DeadlinePassed, Phase::Body(_)) => self.refuse_body(Reject::RequestTimeout, cx),
-            (Cue::EndOfInput, Phase::Body(_)) => self.refuse_body(Reject::BadRequest("the body is cut off"), cx),
+            (Cue::DeadlinePassed, Phase::Body(_)) => self.body_ends(Err(Reject::RequestTimeout.into()), cx),
+            (Cue::EndOfInput, Phase::Body(_)) => {
+                self.body_ends(Err(Reject::BadRequest("the body is cut off").into()), cx);
+            }
             (Cue::Woken, Phase::Body(_)) => self.resume_body(cx),
             (Cue::Woken | Cue::DeadlinePassed, Phase::Later(_)) => self.look_for_answer(cx),
             (Cue::Woken | Cue::Room, Phase::Stream(_)) => self.stream(cx),
@@ -308,50 +310,14 @@ impl Connection {
 
     fn receive_body(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         let Phase::Body(incoming) = &mut self.phase else { unreachable!("the caller matched it") };
-        let (taken, content, is_end) = match incoming.reader.step(input) {
-            Ok(Step::More) => return 0,
-            Ok(Step::Framing(taken)) => (taken, 0, false),
-            Ok(Step::Content(taken)) => (taken, taken, false),
-            Ok(Step::LastContent(taken)) => (taken, taken, true),
-            Ok(Step::End(taken)) => (taken, 0, true),
-            Err(reject) => {
-                self.refuse_body(reject, cx);
-                return input.len();
+        let (taken, progress) = incoming.receive(input, &self.shared.limits, cx);
+        match progress {
+            incoming::Progress::GoesOn => {}
+            incoming::Progress::Paused => {
+                cx.pause_input(true);
+                cx.deadline(Deadline::Never);
             }
-        };
-        incoming.note(content, cx.now);
-        let limits = &self.shared.limits;
-        match &mut incoming.fate {
-            Content::Collect { .. } if incoming.content_bytes > limits.body_bytes_max => {
-                self.refuse_body(Reject::ContentTooLarge, cx);
-            }
-            Content::Discard if incoming.content_bytes > limits.discard_bytes_max => self.end(cx),
-            Content::Collect { body, .. } => {
-                body.extend_from_slice(&input[..content]);
-                if is_end {
-                    self.body_ends(Ok(()), cx);
-                }
-            }
-            Content::Sink { sink, .. } => {
-                let take = match content {
-                    0 => Take::More,
-                    _ => catch_unwind(AssertUnwindSafe(|| sink.piece(&input[..content], &|| cx.waker())))
-                        .unwrap_or_else(|_| Take::Refuse(Reject::HandlerPanicked.into())),
-                };
-                match take {
-                    Take::Refuse(response) => self.body_ends(Err(response), cx),
-                    Take::More if is_end => self.body_ends(Ok(()), cx),
-                    Take::More => {}
-                    Take::Pause => {
-                        incoming.pause = if is_end { Pause::AtEnd } else { Pause::Midway };
-                        cx.pause_input(true);
-                        cx.deadline(Deadline::Never);
-                    }
-                }
-            }
-            Content::Discard if is_end && incoming.is_last => self.end(cx),
-            Content::Discard if is_end => self.await_head(cx),
-            Content::Discard => {}
+            incoming::Progress::Over(ending) => self.body_ends(ending, cx),
         }
         taken
     }
@@ -359,32 +325,17 @@ impl Connection {
     /// Who takes a body may be ready for more.
     fn resume_body(&mut self, cx: &mut Context<'_>) {
         let Phase::Body(incoming) = &mut self.phase else { unreachable!("the caller matched it") };
-        let Content::Sink { sink, .. } = &mut incoming.fate else { return };
-        match incoming.pause {
-            Pause::No => {}
-            Pause::Midway | Pause::AtEnd if !sink.is_ready() => {}
-            Pause::Midway => {
-                incoming.pause = Pause::No;
-                incoming.await_anew(cx.now);
-                cx.pause_input(false);
+        let Some(progress) = incoming.resume(cx.now) else { return };
+        cx.pause_input(false);
+        match progress {
+            incoming::Progress::Over(ending) => self.body_ends(ending, cx),
+            incoming::Progress::GoesOn | incoming::Progress::Paused => {
                 cx.deadline(incoming.deadline(&self.shared.limits));
             }
-            Pause::AtEnd => {
-                cx.pause_input(false);
-                self.body_ends(Ok(()), cx);
-            }
         }
     }
 
-    /// A body never will be whole.
-    fn refuse_body(&mut self, reject: Reject, cx: &mut Context<'_>) {
-        match &self.phase {
-            Phase::Body(incoming) if matches!(incoming.fate, Content::Discard) => self.end(cx), // It has its answer.
-            _ => self.body_ends(Err(reject.into()), cx),
-        }
-    }
-
-    /// A body that is wanted is whole, or never will be: reads its head again, and asks whom it was for, or says why not.
+    /// A body is whole, or never will be. Where it is wanted, reads its head again, and asks whom it was for, or says why not.
     fn body_ends(&mut self, ending: Result<(), Response>, cx: &mut Context<'_>) {
         let Phase::Body(incoming) = std::mem::replace(&mut self.phase, Phase::Over) else {
             unreachable!("the caller matched it")
@@ -393,7 +344,8 @@ impl Connection {
         let (bytes, body, sink) = match fate {
             Content::Collect { head, body } => (head, body, None),
             Content::Sink { head, sink } => (head, Vec::new(), Some(sink)),
-            Content::Discard => unreachable!("nobody wants it"),
+            Content::Discard if ending.is_ok() && !is_last => return self.await_head(cx),
+            Content::Discard => return self.end(cx), // It has its answer.
         };
         let (head, mut storage) = (bytes.as_slice(), Storage::new());
         let head = head::parse_head(head, &mut storage).expect("it was read before");

@@ -1,33 +1,43 @@
 //! A request's body on its way: what was read of it, for whom, and until when the next byte is waited for.
 
-use super::framing::BodyReader;
-use super::{Limits, Sink};
-use crate::protocol::{Deadline, Now};
+use super::framing::{BodyReader, Step};
+use super::{Limits, Reject, Response, Sink, Take};
+use crate::protocol::{Context, Deadline, Now};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// A request whose body is on its way.
 pub(super) struct Incoming {
-    pub(super) reader: BodyReader,
-    pub(super) content_bytes: u64,
+    reader: BodyReader,
+    content_bytes: u64,
     /// When it was awaited first; and what of it had come by then, which is nothing unless we could not take it.
     since: Instant,
     counted_from: u64,
     /// When content came last, or since when it is awaited.
     received: Instant,
     pub(super) fate: Content,
-    pub(super) pause: Pause,
+    pause: Pause,
     /// The server is going down: no request follows.
     pub(super) is_last: bool,
 }
 
 /// Whether who takes the body is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
+enum Pause {
     No,
     /// Nothing is read until it is ready.
     Midway,
     /// It has the last piece.
     AtEnd,
+}
+
+/// What came of it by a piece of input.
+pub(super) enum Progress {
+    GoesOn,
+    /// Whoever takes it is busy: nothing is to be read.
+    Paused,
+    /// It is whole, or never will be, and this is why.
+    Over(Result<(), Response>),
 }
 
 impl Incoming {
@@ -37,8 +47,63 @@ impl Incoming {
         Incoming { reader, content_bytes: 0, since, counted_from: 0, received: since, fate, pause: Pause::No, is_last }
     }
 
+    /// Reads a piece of it at the front of `input`: how many bytes that were, none where more is needed, and what came of it.
+    pub(super) fn receive(&mut self, input: &[u8], limits: &Limits, cx: &Context<'_>) -> (usize, Progress) {
+        let (taken, content, is_end) = match self.reader.step(input) {
+            Ok(Step::More) => return (0, Progress::GoesOn),
+            Ok(Step::Framing(taken)) => (taken, 0, false),
+            Ok(Step::Content(taken)) => (taken, taken, false),
+            Ok(Step::LastContent(taken)) => (taken, taken, true),
+            Ok(Step::End(taken)) => (taken, 0, true),
+            Err(reject) => return (input.len(), Progress::Over(Err(reject.into()))),
+        };
+        self.note(content, cx.now);
+        let content_bytes_max = match &self.fate {
+            Content::Collect { .. } => limits.body_bytes_max,
+            Content::Discard => limits.discard_bytes_max,
+            Content::Sink { .. } => u64::MAX, // It counts for itself.
+        };
+        if self.content_bytes > content_bytes_max {
+            return (taken, Progress::Over(Err(Reject::ContentTooLarge.into())));
+        }
+        let take = match &mut self.fate {
+            Content::Sink { sink, .. } if content > 0 => {
+                catch_unwind(AssertUnwindSafe(|| sink.piece(&input[..content], &|| cx.waker())))
+                    .unwrap_or_else(|_| Take::Refuse(Reject::HandlerPanicked.into()))
+            }
+            Content::Collect { body, .. } => {
+                body.extend_from_slice(&input[..content]);
+                Take::More
+            }
+            Content::Sink { .. } | Content::Discard => Take::More,
+        };
+        let progress = match take {
+            Take::Refuse(response) => Progress::Over(Err(response)),
+            Take::More if is_end => Progress::Over(Ok(())),
+            Take::More => Progress::GoesOn,
+            Take::Pause => {
+                self.pause = if is_end { Pause::AtEnd } else { Pause::Midway };
+                Progress::Paused
+            }
+        };
+        (taken, progress)
+    }
+
+    /// Whoever takes it may be ready for more, or be done with the last of it. `None`: it is as it was.
+    pub(super) fn resume(&mut self, now: Now) -> Option<Progress> {
+        let Content::Sink { sink, .. } = &mut self.fate else { return None };
+        if self.pause == Pause::No || !sink.is_ready() {
+            return None;
+        }
+        if std::mem::replace(&mut self.pause, Pause::No) == Pause::AtEnd {
+            return Some(Progress::Over(Ok(())));
+        }
+        self.await_anew(now);
+        Some(Progress::GoesOn)
+    }
+
     /// Content came, if any. The deadline stays as it is: when it passes, this is seen. What nobody wants buys no time.
-    pub(super) fn note(&mut self, content_bytes: usize, now: Now) {
+    fn note(&mut self, content_bytes: usize, now: Now) {
         self.content_bytes += content_bytes as u64;
         if content_bytes > 0 && !matches!(self.fate, Content::Discard) {
             self.received = now.monotonic;

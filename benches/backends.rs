@@ -12,10 +12,11 @@
 #[path = "../src/lab/mod.rs"]
 mod lab;
 
-use lab::generator::{self, Load, Pace};
+use lab::generator;
 use lab::hold::{Held, Order};
 use lab::interrupt::Interrupt;
-use lab::plan::Options;
+use lab::load::{Ask, Load, Moment, Pace};
+use lab::plan::{Contestant, Options};
 use lab::row::Spread;
 use lab::site::{self, Site};
 use std::io::{BufRead, BufReader};
@@ -66,7 +67,7 @@ fn compare() {
         active: Vec::new(),
         work: Vec::new(),
         rates: Vec::new(),
-        strategies: Strategy::ALL.to_vec(),
+        contestants: Strategy::ALL.map(Contestant::Strategy).to_vec(),
         rounds: None,
         time: None,
         accept_max: 1,
@@ -157,21 +158,24 @@ impl Running {
         let request = format!("GET {TARGET} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).into_bytes();
         let load = Load {
             address: self.address,
-            answer_bytes: site::answer_bytes(self.address, &request, 1).expect("it answers"),
-            request,
+            ask: Ask { answer_bytes: site::answer_bytes(self.address, &request, 1).expect("it answers"), request },
             requests_per_send: 1,
             connections: CONNECTIONS,
+            beside: None,
+            settles: None,
             closes: false,
             pace: Pace::Closed,
             warm_up: Duration::from_millis(100),
             time,
         };
         let mut before = [0.0; 2];
-        let begin = || {
-            before = self.times();
+        let look = |moment| {
+            if moment == Moment::Begin {
+                before = self.times();
+            }
             Ok(())
         };
-        let measured = generator::run(&load, &Interrupt::default(), begin).expect("it measures");
+        let measured = generator::run(&load, &Interrupt::default(), look).expect("it measures");
         let after = self.times();
         assert_eq!(measured.errors.total(), 0, "{:?}", measured.errors);
         Sample::new(measured.requests as f64, measured.elapsed.as_secs_f64(), before, after)

@@ -14,8 +14,9 @@ mod lab;
 #[path = "peers/limit.rs"]
 mod limit;
 
-use lab::generator::{self, Load, Measured, Pace};
+use lab::generator;
 use lab::interrupt::Interrupt;
+use lab::load::{Ask, Load, Measured, Pace};
 use lab::row::{Spread, is_late};
 use lab::site;
 use std::collections::BTreeMap;
@@ -349,16 +350,17 @@ fn measure_open(servers: &[Server], options: &Options) {
         let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", KEEP.path).into_bytes();
         let load = Load {
             address,
-            answer_bytes: site::answer_bytes(address, &request, 1).expect("it answers"),
-            request,
+            ask: Ask { answer_bytes: site::answer_bytes(address, &request, 1).expect("it answers"), request },
             requests_per_send: 1,
             connections: KEEP.connections,
+            beside: None,
+            settles: None,
             closes: false,
             pace,
             warm_up: Duration::from_millis(200),
             time: Duration::from_secs(options.seconds as u64),
         };
-        generator::run(&load, &Interrupt::default(), || Ok(())).expect("it measures")
+        generator::run(&load, &Interrupt::default(), |_| Ok(())).expect("it measures")
     };
     let peaks = running.iter().map(|server| {
         let measured = under(server, Pace::Closed);

@@ -6,11 +6,16 @@
 mod lab;
 mod process;
 
-use lab::generator::{self, Load, Measured, Pace};
+use lab::generator;
 use lab::interrupt::Interrupt;
+use lab::load::{Ask, Load, Measured, Moment, Pace};
+use lab::plan::{MODELS, Work};
+use lab::site::SLOW;
 use process::{PATIENCE, Process, command};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -47,20 +52,28 @@ impl Known {
         Known { handle, thread: Some(thread), address, answer_bytes }
     }
 
-    fn measure(&self, pace: Pace, connections: usize, closes: bool) -> Measured {
+    fn ask(&self) -> Ask {
+        Ask { request: REQUEST.to_vec(), answer_bytes: self.answer_bytes }
+    }
+
+    fn load(&self, pace: Pace, connections: usize, closes: bool) -> Load {
         let SocketAddr::V4(address) = self.address else { unreachable!("it listens at 127.0.0.1") };
-        let load = Load {
+        Load {
             address,
-            request: REQUEST.to_vec(),
+            ask: self.ask(),
             requests_per_send: 1,
-            answer_bytes: self.answer_bytes,
             connections,
+            beside: None,
+            settles: None,
             closes,
             pace,
             warm_up: Duration::ZERO,
             time: Duration::from_millis(800),
-        };
-        generator::run(&load, &Interrupt::default(), || Ok(())).unwrap()
+        }
+    }
+
+    fn measure(&self, pace: Pace, connections: usize, closes: bool) -> Measured {
+        generator::run(&self.load(pace, connections, closes), &Interrupt::default(), |_| Ok(())).unwrap()
     }
 }
 
@@ -114,6 +127,51 @@ fn every_error_is_counted_by_its_kind() {
     let measured = gone.measure(Pace::Closed, 1, false);
     let errors = measured.errors;
     assert!(measured.requests == 0 && errors.connect > 0 && errors.connect == errors.total(), "{errors:?}");
+}
+
+/// A good server, and how many requests it was asked so far.
+fn counting() -> (Known, Arc<AtomicU64>) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = count.clone();
+    let count_one = move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        ok()
+    };
+    (Known::new(count_one), count)
+}
+
+#[test]
+fn a_load_that_settles_is_owed_nothing_while_the_server_is_looked_at() {
+    for closes in [false, true] {
+        let (server, count) = counting();
+        let load = Load { settles: Some(server.ask()), ..server.load(Pace::Closed, 16, closes) };
+        let load = Load { warm_up: Duration::from_millis(50), time: Duration::from_millis(200), ..load };
+        let mut seen = Vec::new();
+        let look = |moment| {
+            seen.push((moment, count.load(Ordering::Relaxed)));
+            Ok(())
+        };
+        let measured = generator::run(&load, &Interrupt::default(), look).unwrap();
+        let [(Moment::Begin, before), (Moment::End, after)] = seen[..] else { panic!("{seen:?}") };
+        assert_eq!((measured.opened, measured.served, measured.errors.total()), (16, 16, 0), "{measured:?}");
+        assert_eq!(measured.latencies.len(), after - before, "all that was asked was answered, and noted");
+        assert!(measured.requests <= measured.latencies.len() && measured.requests > 0);
+    }
+}
+
+#[test]
+fn those_who_ask_beside_are_in_no_figure() {
+    let (server, count) = counting();
+    let load = Load { settles: Some(server.ask()), ..server.load(Pace::Closed, 1, true) };
+    let load = Load { beside: Some((3, server.ask())), time: Duration::from_millis(200), ..load };
+    let mut seen = Vec::new();
+    let look = |_| {
+        seen.push(count.load(Ordering::Relaxed));
+        Ok(())
+    };
+    let measured = generator::run(&load, &Interrupt::default(), look).unwrap();
+    assert_eq!((measured.served, measured.errors.total()), (1, 0), "{measured:?}");
+    assert!(measured.latencies.len() < seen[1] - seen[0], "{} of {seen:?}", measured.latencies.len());
 }
 
 #[test]
@@ -175,13 +233,109 @@ fn table_csv_and_json_say_the_same_and_can_be_drawn_again() {
     assert!(code == Some(1) && stderr[0].starts_with("error: cannot read nothing/run.json: "), "{stderr:?}");
 }
 
+/// The rows of models in one work.
+fn of_work(run: &lab::run::Run, work: Work) -> Vec<&lab::row::Row> {
+    run.rows.iter().filter(|row| row.cell.work == work).collect()
+}
+
+#[test]
+fn models_are_compared_with_all_their_processes() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--models", "--work", "keepalive,compute", "--active", "4,40", "--rounds", "1"];
+    let words = [&words[..], &["--seconds", "0.1", "--out", "run"]].concat();
+    let (code, table, stderr) = Process::new(command(&words, folder.path())).end();
+    let text = table.join("\n");
+    assert_eq!((code, stderr), (Some(0), vec![]), "{text}");
+    assert!(!text.contains("ERRORS") && text.contains("→ "), "{text}");
+    let run = lab::files::read(&folder.path().join("run")).unwrap();
+    for work in [Work::Keepalive, Work::Compute] {
+        let names: Vec<_> = of_work(&run, work).iter().map(|row| row.strategy.as_str()).collect();
+        assert_eq!(names, MODELS.map(|(name, _)| name).repeat(2), "each in each setting");
+    }
+    // Whoever computes: its time is that of the work, or it was looked for in the wrong process.
+    for row in of_work(&run, Work::Compute) {
+        assert!(row.cpu() > 2_000.0, "{}: {} µs", row.strategy, row.cpu());
+    }
+    let of = |name: &str, active: usize| {
+        let rows = of_work(&run, Work::Keepalive);
+        *rows.iter().find(|row| row.strategy == name && row.cell.active == active).unwrap()
+    };
+    // On a machine that has other things to do one of them may seem idle, and give way to the next.
+    let starved = |name| of(name, 40).starved();
+    assert!(starved("iterative") > 0, "it has one worker: {text}");
+    assert_eq!(["reactor", "fork", "threads"].map(starved), [0; 3], "{text}");
+    let memory = ["reactor", "threads", "fork"].map(|name| of(name, 40).memory_a_connection().unwrap());
+    assert!(memory.is_sorted(), "a slot, a stack and a buffer, pages of its own: {memory:?}");
+    for name in ["rate-over-connections.svg", "memory-over-connections.svg", "figures.md", "report.html"] {
+        assert!(folder.path().join("run").join(name).exists(), "{name}");
+    }
+    let csv = std::fs::read_to_string(folder.path().join("run/rounds.csv")).unwrap();
+    assert!(csv.starts_with("work,idle,active,offered_per_second,model,"), "{csv}");
+    let again = ["compare", "--from", "run"];
+    assert_eq!(Process::new(command(&again, folder.path())).end(), (Some(0), table, vec![]));
+}
+
+#[test]
+fn models_sleep_by_their_own_means_and_are_asked_beside_what_computes() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--models", "--work", "close,sleep,sleep-close,beside", "--active", "8", "--rounds", "1"];
+    let words = [&words[..], &["--seconds", "0.1", "--out", "run"]].concat();
+    let (code, table, stderr) = Process::new(command(&words, folder.path())).end();
+    let text = table.join("\n");
+    assert_eq!((code, stderr), (Some(0), vec![]), "{text}");
+    let run = lab::files::read(&folder.path().join("run")).unwrap();
+    assert_eq!(run.rows.len(), 4 * MODELS.len(), "{text}");
+    for row in of_work(&run, Work::Sleep).into_iter().chain(of_work(&run, Work::SleepClose)) {
+        let at_a_time = if row.strategy == "iterative" { 1.0 } else { 8.0 };
+        let most = at_a_time / SLOW.as_secs_f64();
+        assert!(row.requests_per_second <= most * 1.1, "{}: {} a second", row.strategy, row.requests_per_second);
+        assert!(row.cpu() < 5_000.0, "{} sleeps, and takes no time: {} µs", row.strategy, row.cpu());
+    }
+    for row in of_work(&run, Work::Beside) {
+        assert_eq!(row.model.unwrap().served, 8, "{}", row.strategy);
+        assert!(row.cpu() > 0.0 && row.server.answers >= row.requests, "{}", row.strategy);
+    }
+}
+
+#[test]
+fn a_model_that_has_no_room_is_left_out_and_said_so() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--models", "threads,thread-pool", "--active", "300", "--rounds", "2", "--seconds", "0.1"];
+    let (code, table, stderr) = Process::new(command(&words, folder.path())).end();
+    let text = table.join("\n");
+    assert_eq!((code, stderr), (Some(0), vec![]), "{text}");
+    let left_out: Vec<_> = table.iter().filter(|line| line.starts_with("Left out: ")).collect();
+    assert_eq!(left_out.len(), 1, "once, not once a round: {text}");
+    assert!(left_out[0].starts_with("Left out: thread-pool, keepalive, 300 connections: it has no room"), "{text}");
+    assert!(table.iter().any(|line| line.split_whitespace().next() == Some("threads")), "{text}");
+    assert!(!table.iter().any(|line| line.split_whitespace().next() == Some("thread-pool")), "{text}");
+}
+
+#[test]
+fn docs_quote_the_reference_run_of_models() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let run = lab::files::read(&folder.join("lab/models")).unwrap();
+    let figures = std::fs::read_to_string(folder.join("lab/models/figures.md")).unwrap();
+    assert_eq!(
+        figures,
+        lab::models::markdown(&run),
+        "as it is drawn: tripoll compare --from docs/lab/models --out docs/lab/models"
+    );
+    let quoted = std::fs::read_to_string(folder.join("models.md")).unwrap();
+    assert!(quoted.contains(&figures), "docs/lab/models/README.md says how figures come into docs/models.md");
+}
+
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let folder = TempDir::new().unwrap();
     for words in [
         &["compare", "--idle", "x"][..],
         &["compare", "--backends", "kqueue"],
-        &["compare", "--work", "sleep"],
+        &["compare", "--work", "dance"],
+        &["compare", "--models", "apache"],
+        &["compare", "--models", "fork", "--idle", "10"],
+        &["compare", "--models", "--backends", "epoll"],
+        &["compare", "--models", "--rate", "100"],
         &["compare", "--rounds", "0"],
         &["compare", "--seconds", "0"],
         &["compare", "--interest", "never"],

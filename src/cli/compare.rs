@@ -1,13 +1,13 @@
 //! `tripoll compare`: the flags of the lab.
 
-use crate::lab::plan::{self, Options, Work};
+use crate::lab::plan::{self, Contestant, Options, Work};
 use crate::lab::{self, files, table};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tripoll::poller::{Strategy, Updates};
+use tripoll::poller::Updates;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +18,8 @@ Examples:
   tripoll compare --out run                         with CSV, JSON, charts and run/report.html
   tripoll compare --from run,other                  two runs side by side
   tripoll compare --full                            every combination, five rounds: half an hour
+  tripoll compare --models                          one loop, processes, threads: what each model costs, in a minute
+  tripoll compare --models fork,threads --work close --active 64,1000
 
 With axes every combination of what is given is measured; without, one axis at a time around 64 active, 0 idle, keepalive.
 Closed loop: the next request begins when the last was answered, so a server that stalls is asked less, and its latencies hide it.
@@ -25,9 +27,10 @@ Closed loop: the next request begins when the last was answered, so a server tha
 The server runs on the first core this process may use, the generator on the last. A folder called compare is served as ./compare.
 Exit codes: 0 all rows are good, 1 some are not or nothing could be measured, 2 it was called wrongly, 130 Ctrl-C: finished rows are kept.";
 
-/// Compares select, poll and epoll on this machine
+/// Compares select, poll and epoll on this machine, or models
 ///
-/// Starts this server once a strategy, puts the same load on each, beside idle connections, and says what a request costs.
+/// Starts this server once a strategy, puts the same load on each, beside idle connections, and says what a request costs. With --models
+/// once a model: by one loop, by processes, by threads.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Compare {
@@ -39,22 +42,31 @@ pub struct Compare {
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = positive)]
     pub active: Vec<usize>,
 
-    /// keepalive, close, large, pipelined
+    /// keepalive, close, large, pipelined; sleep, compute, beside
     ///
-    /// A file of 1 KiB again and again; the same on a new connection each time; a file of 1 MiB; sixteen requests at a time.
+    /// A file of 1 KiB again and again; the same on a new connection each time; a file of 1 MiB; sixteen requests at a time. A handler that
+    /// sleeps for 5 ms, one that computes for as long (sleep-close and compute-close: on new connections); as close, while four more
+    /// connections have the server compute.
     #[arg(long, value_name = "WORK,…", value_delimiter = ',')]
     pub work: Vec<Work>,
 
     /// select, poll, epoll, epoll-edge
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = plan::strategy)]
     #[arg(default_value = "select,poll,epoll,epoll-edge")]
-    pub backends: Vec<Strategy>,
+    pub backends: Vec<Contestant>,
 
-    /// Rounds, in each of which every strategy has its turn [default: 3, with --full 5]
+    /// Compare models: reactor, iterative, fork, prefork, threads, thread-pool [default: all]
+    ///
+    /// With 1, 64 and 1,000 connections that ask, with --full 5,000 too; prefork and thread-pool have 32 workers.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = plan::model, num_args = 0..=1)]
+    #[arg(default_missing_values = plan::MODELS.map(|(name, _)| name), conflicts_with_all = ["backends", "idle", "rate", "accept_max", "interest"])]
+    pub models: Vec<Contestant>,
+
+    /// Rounds, in each of which all have their turn [default: 3, with --full 5]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub rounds: Option<usize>,
 
-    /// Seconds that each measurement takes [default: 0.4, with --full 1]
+    /// Seconds that each measurement takes [default: 0.4, of models 0.25, with --full 1]
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub seconds: Option<Duration>,
 
@@ -79,7 +91,7 @@ pub struct Compare {
     pub out: Option<PathBuf>,
 
     /// Measure nothing: show, and with --out draw again, what --out wrote; of two, side by side
-    #[arg(long, value_name = "DIR[,DIR]", value_delimiter = ',', conflicts_with_all = ["idle", "active", "work", "rate", "full"])]
+    #[arg(long, value_name = "DIR[,DIR]", value_delimiter = ',', conflicts_with_all = ["idle", "active", "work", "rate", "full", "models"])]
     pub from: Vec<PathBuf>,
 }
 
@@ -103,7 +115,7 @@ fn found(compare: Compare) -> Result<ExitCode, String> {
         active: compare.active,
         work: compare.work,
         rates: compare.rate,
-        strategies: compare.backends,
+        contestants: if compare.models.is_empty() { compare.backends } else { compare.models },
         rounds: compare.rounds,
         time: compare.seconds,
         accept_max: compare.accept_max,

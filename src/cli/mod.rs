@@ -185,6 +185,10 @@ fn bind(
             server = demo::add_streams(server, demo);
         }
     }
+    #[cfg(feature = "lab")]
+    if options.lab_figures {
+        server = crate::lab::site::add_routes(server, options.model());
+    }
     if let Some(limit) = options.select_limit {
         server = server.select_limit(limit);
     }

@@ -31,6 +31,7 @@ Examples:
   htpasswd -Bc users ann; tripoll --auth-file users --auth-all site
                                       ann alone, after a question for her password
   tripoll compare                     what select, poll and epoll cost on this machine, in a minute
+  tripoll compare --models            the same of one loop, processes and threads
   TRIPOLL_PORT=9000 tripoll           every option also by environment
 
 Without DIR it is the demonstration: ./static, and the routes /time, /hello/NAME, /counters, /events,
@@ -322,7 +323,7 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub browse: Option<String>,
 
-    /// For the lab: tell figures on standard input, a socket.
+    /// For the lab: tell figures on standard input, a socket, and have handlers that are slow.
     #[cfg(feature = "lab")]
     #[arg(long, hide = true)]
     pub lab_figures: bool,

@@ -1,7 +1,8 @@
 //! A server that parses nothing: what a generator can do at most is measured against it.
 
-use super::generator::{self, Load, Measured};
+use super::generator;
 use super::interrupt::Interrupt;
+use super::load::{Load, Measured};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -45,8 +46,8 @@ pub fn measure(load: &Load, core: usize, interrupt: &Interrupt) -> io::Result<Me
     let socket = sys::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 4096)?;
     let listener: std::net::TcpListener = socket.into();
     let SocketAddr::V4(address) = listener.local_addr()? else { unreachable!("bound to an address of version 4") };
-    let answer = answer(load.answer_bytes);
-    let request_bytes = load.request.len();
+    let answer = answer(load.ask.answer_bytes);
+    let request_bytes = load.ask.request.len();
     let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || -> io::Result<()> {
         sys::pin(None, core)?;
@@ -63,7 +64,7 @@ pub fn measure(load: &Load, core: usize, interrupt: &Interrupt) -> io::Result<Me
         Ok(_) => generator::run(
             &Load { address: SocketAddrV4::new(*address.ip(), address.port()), ..load.clone() },
             interrupt,
-            || Ok(()),
+            |_| Ok(()),
         ),
         Err(_) => Err(io::ErrorKind::Other.into()), // The thread says why.
     };

@@ -49,13 +49,30 @@ pub struct Bar {
     pub parts: Vec<(String, f64)>,
 }
 
-/// Fit for a page of either colour, and told apart by those who see fewer of them; each has a mark of its own too.
+/// Points of who has a pool, or one worker, have a form of their own, for those who see fewer colours.
+const TRIANGLES: [&str; 3] = ["prefork", "thread-pool", "iterative"];
+
+/// Lines of which the names have no place in the corner: they stand above, so many in a row.
+const NAMES_IN_CORNER_MAX: usize = 4;
+const NAMES_A_ROW: usize = 4;
+const NAME_WIDTH: i32 = 138;
+const NAME_HEIGHT: i32 = 22;
+
+/// Names along an axis are set smaller from so many on.
+const NAMES_CROWDED: usize = 6;
+const SMALL_FONT_SIZE: u32 = 12;
+
+/// Fit for a page of either colour, and told apart by those who see fewer of them.
 fn colour(name: &str) -> RGBColor {
     match name {
         "select" | "select, limit 1024" => RGBColor(0xd1, 0x49, 0x5b),
         "poll" => RGBColor(0xe0, 0x8e, 0x0b),
-        "epoll" => RGBColor(0x2a, 0x7f, 0xba),
-        "epoll-edge" => RGBColor(0x3a, 0x9d, 0x5d),
+        "epoll" | "reactor" => RGBColor(0x2a, 0x7f, 0xba),
+        "epoll-edge" | "threads" => RGBColor(0x3a, 0x9d, 0x5d),
+        "fork" => RGBColor(0xd1, 0x49, 0x5b),
+        "prefork" => RGBColor(0xe0, 0x8e, 0x0b),
+        "thread-pool" => RGBColor(0x8e, 0x6b, 0xbf),
+        "coroutines" => RGBColor(0x4a, 0xb5, 0xb5),
         _ => RGBColor(0x80, 0x80, 0x80),
     }
 }
@@ -69,9 +86,10 @@ impl Canvas {
         let points = || lines.iter().flat_map(|line| &line.points);
         let (x0, x1) = bounds(points().map(|point| point.0), &self.x_scale);
         let (y0, y1) = bounds(points().flat_map(|point| [point.1.least, point.1.greatest]), &self.y_scale);
-        let y1 = if points()
-            .any(|(x, y)| is_under_legend(share(*x, x0, x1, &self.x_scale), share(y.greatest, y0, y1, &self.y_scale)))
-        {
+        let y1 = if lines.len() <= NAMES_IN_CORNER_MAX
+            && points().any(|(x, y)| {
+                is_under_legend(share(*x, x0, x1, &self.x_scale), share(y.greatest, y0, y1, &self.y_scale))
+            }) {
             higher(y0, y1, &self.y_scale)
         } else {
             y1
@@ -90,13 +108,16 @@ impl Canvas {
         X::CoordDescType: ValueFormatter<f64>,
         Y::CoordDescType: ValueFormatter<f64>,
     {
+        let names_above = if lines.len() > NAMES_IN_CORNER_MAX { lines.len().div_ceil(NAMES_A_ROW) as i32 } else { 0 };
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .margin_right(24)
+            .margin_top(12 + names_above * NAME_HEIGHT)
             .x_label_area_size(48)
             .y_label_area_size(72)
             .build_cartesian_2d(x, y)?;
         let font = (FONT, FONT_SIZE).into_font().color(&TEXT_COLOUR);
+        let x_font = (FONT, names_font_size(&self.x_scale)).into_font().color(&TEXT_COLOUR);
         let name_x = |value: &f64| match &self.x_scale {
             Scale::Words(words) => word(words, *value),
             Scale::Linear | Scale::Log => tick(*value),
@@ -116,20 +137,29 @@ impl Canvas {
             .y_labels(8)
             .x_label_formatter(&name_x)
             .y_label_formatter(&|value| tick(*value))
+            .x_label_style(x_font)
             .x_desc(self.x)
             .y_desc(self.y)
             .draw()?;
         for line in lines {
             let colour = colour(&line.name);
             let medians = line.points.iter().map(|(x, y)| (*x, y.median));
-            chart
-                .draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)))?
-                .label(line.name.clone())
-                .legend(move |(x, y)| Rectangle::new([(x, y - 3), (x + 18, y + 3)], colour.filled()));
-            chart.draw_series(medians.map(|point| Circle::new(point, 4, colour.filled())))?;
+            let drawn = chart.draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)))?;
+            if names_above == 0 {
+                drawn
+                    .label(line.name.clone())
+                    .legend(move |(x, y)| Rectangle::new([(x, y - 3), (x + 18, y + 3)], colour.filled()));
+            }
+            match TRIANGLES.contains(&line.name.as_str()) {
+                true => chart.draw_series(medians.map(|point| TriangleMarker::new(point, 6, colour.filled())))?,
+                false => chart.draw_series(medians.map(|point| Circle::new(point, 4, colour.filled())))?,
+            };
             let reach =
                 |(x, y): &(f64, Spread)| PathElement::new([(*x, y.least), (*x, y.greatest)], colour.stroke_width(1));
             chart.draw_series(line.points.iter().map(reach))?;
+        }
+        if names_above > 0 {
+            return name_above(area, lines);
         }
         chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).margin(14).label_font(font).draw()
     }
@@ -173,7 +203,9 @@ impl Canvas {
                     .label(part.0.clone())
                     .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
             }
-            let centre = font.clone().pos(Pos::new(HPos::Center, VPos::Top));
+            let crowded = if bars.len() >= NAMES_CROWDED { SMALL_FONT_SIZE } else { FONT_SIZE };
+            let names_font = (FONT, crowded).into_font().color(&TEXT_COLOUR);
+            let centre = names_font.pos(Pos::new(HPos::Center, VPos::Top));
             for (at, words) in words.iter().enumerate() {
                 let (group, name) = words.split_once(' ').unwrap_or((words, ""));
                 let (x, y) = chart.backend_coord(&(at as f64, 0.0));
@@ -208,6 +240,29 @@ impl Canvas {
             }))?;
             Ok(())
         })
+    }
+}
+
+/// The names of lines, in rows above them.
+fn name_above(area: &Area<'_>, lines: &[Line]) -> Drawn {
+    let font = (FONT, FONT_SIZE).into_font().color(&TEXT_COLOUR).pos(Pos::new(HPos::Left, VPos::Center));
+    for (at, line) in lines.iter().enumerate() {
+        let (column, row) = ((at % NAMES_A_ROW) as i32, (at / NAMES_A_ROW) as i32);
+        let (x, y) = (24 + column * NAME_WIDTH, 16 + row * NAME_HEIGHT);
+        let colour = colour(&line.name).filled();
+        match TRIANGLES.contains(&line.name.as_str()) {
+            true => area.draw(&TriangleMarker::new((x + 8, y), 7, colour))?,
+            false => area.draw(&Circle::new((x + 8, y), 5, colour))?,
+        }
+        area.draw(&Text::new(line.name.clone(), (x + 20, y), font.clone()))?;
+    }
+    Ok(())
+}
+
+fn names_font_size(scale: &Scale) -> u32 {
+    match scale {
+        Scale::Words(words) if words.len() >= NAMES_CROWDED => SMALL_FONT_SIZE,
+        Scale::Words(_) | Scale::Linear | Scale::Log => FONT_SIZE,
     }
 }
 

@@ -4,9 +4,10 @@
 //! the grid": whoever shows a chart puts its own in their place, so that it fits a light page and a dark one.
 
 use super::canvas::{Bar, Canvas, Line, Scale};
+use super::model_charts;
 use super::plan::{Cell, Offer, Work};
 use super::row::{Row, Summary, summaries};
-use super::run::Run;
+use super::run::{Run, Subject};
 use super::text::thousands;
 use std::collections::BTreeSet;
 
@@ -22,6 +23,9 @@ pub struct Chart {
 /// Every chart that the run has something for.
 pub fn charts(run: &Run) -> Vec<Chart> {
     let groups = summaries(&run.rows);
+    if run.subject == Subject::Models {
+        return model_charts::charts(&groups).into_iter().chain(spread(&groups)).collect();
+    }
     let draw = [
         cpu_over_idle(&groups),
         wait_cost(run),
@@ -34,10 +38,11 @@ pub fn charts(run: &Run) -> Vec<Chart> {
     draw.into_iter().flatten().collect()
 }
 
-type Group<'a> = Vec<Summary<'a>>;
+/// Contestants in a cell.
+pub type Group<'a> = Vec<Summary<'a>>;
 type Value = fn(&Row) -> f64;
 
-/// Strategies in the order in which they come.
+/// Contestants in the order in which they come.
 fn names<'a>(groups: &[&'a Group<'a>]) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     for summary in groups.iter().flat_map(|group| group.iter()) {
@@ -48,8 +53,8 @@ fn names<'a>(groups: &[&'a Group<'a>]) -> Vec<&'a str> {
     names
 }
 
-/// A line a strategy, a point a group.
-fn lines(groups: &[&Group<'_>], x: impl Fn(&Summary<'_>) -> f64, y: impl Fn(&Row) -> f64) -> Vec<Line> {
+/// A line a contestant, a point a group.
+pub fn lines(groups: &[&Group<'_>], x: impl Fn(&Summary<'_>) -> f64, y: impl Fn(&Row) -> f64) -> Vec<Line> {
     let line = |name: &str| {
         let points = groups.iter().flat_map(|group| group.iter().filter(|one| one.strategy == name));
         let mut points: Vec<_> = points.map(|one| (x(one), one.spread(&y))).collect();
@@ -237,8 +242,7 @@ fn spread(groups: &[Group<'_>]) -> Option<Chart> {
     (dots.len() > names.len()).then(|| Chart {
         name: "spread",
         title: "How much rounds differ",
-        caption: "Each dot is a round of a closed loop against the median of its setting. Differences between strategies that are smaller \
-                  than this are none."
+        caption: "Each dot is a round of a closed loop against the median of its setting. Differences that are smaller than this are none."
             .into(),
         svg: canvas.dots(&names, &dots),
     })

@@ -1,7 +1,8 @@
 //! The server that is measured: this same program, as a child that runs on a core of its own.
 
 use super::figures::Figures;
-use super::machine;
+use super::plan::Contestant;
+use super::{machine, processes};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -11,12 +12,12 @@ use std::path::Path;
 use std::process::{Child as Process, Command, Stdio};
 use std::time::Duration;
 use tripoll::poller::{Strategy, Trigger};
-use tripoll::sys;
+use tripoll::{Model, sys};
 
 /// Longer than any server takes to listen, or to tell its figures on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a server is told beside its strategy.
+/// What a server is told beside how it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub accept_max: usize,
@@ -28,6 +29,7 @@ pub struct Child {
     process: Process,
     pipe: BufReader<UnixStream>,
     address: SocketAddrV4,
+    contestant: Contestant,
 }
 
 impl Child {
@@ -37,7 +39,7 @@ impl Child {
     /// Where it can't be started or does not listen: what it said.
     pub fn start(
         program: &Path,
-        strategy: Strategy,
+        contestant: Contestant,
         settings: &Settings,
         folder: &Path,
         core: usize,
@@ -46,8 +48,7 @@ impl Child {
         ours.set_read_timeout(Some(PATIENCE))?;
         let mut command = Command::new(program);
         // Ctrl-C is this process's to hear, not the child's: hence a group of its own.
-        command.args(flags(strategy)).args(["--accept-max", &settings.accept_max.to_string()]).process_group(0);
-        command.args(["--interest", if settings.is_eager { "eager" } else { "lazy" }]);
+        command.args(flags(contestant, settings)).process_group(0);
         command.args(["--port", "0", "--log", "off", "--idle-timeout", "1d", "--lab-figures"]);
         // A filter of system calls costs the same at each of them: not what is compared.
         command.args(["--sandbox", "off"]).arg(folder);
@@ -57,7 +58,10 @@ impl Child {
             }
         }
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn()?;
+        // Where it is started there it stays, with all that it starts itself.
+        let start = || sys::pin(None, core).and_then(|()| command.spawn());
+        let started = std::thread::scope(|scope| scope.spawn(start).join());
+        let mut process = started.expect("it does not panic")?;
         drop(command); // With it goes our copy of the child's end: else its end of input never came.
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line)?;
@@ -66,18 +70,22 @@ impl Child {
             let mut said = String::new();
             process.stderr.take().expect("piped").read_to_string(&mut said)?;
             let _ = process.wait();
-            return Err(io::Error::other(format!("the {strategy} server does not start: {}", said.trim())));
+            return Err(io::Error::other(format!("the {contestant} server does not start: {}", said.trim())));
         };
-        let child = Child { process, pipe: BufReader::new(ours), address };
-        sys::pin(Some(child.process.id()), core)?;
-        Ok(child)
+        Ok(Child { process, pipe: BufReader::new(ours), address, contestant })
+    }
+
+    /// Who it is.
+    pub fn contestant(&self) -> Contestant {
+        self.contestant
     }
 
     pub fn address(&self) -> SocketAddrV4 {
         self.address
     }
 
-    /// What it counted so far.
+    /// What it counted so far, with the time of processes that it forked. One that ends between the two questions is missed: there is none
+    /// where nothing is owed.
     ///
     /// # Errors
     /// Where it does not answer: it is gone.
@@ -85,7 +93,14 @@ impl Child {
         self.pipe.get_mut().write_all(b"?")?;
         let mut line = String::new();
         self.pipe.read_line(&mut line)?;
-        serde_json::from_str(&line).map_err(|_| io::Error::other("the server ended while it was measured"))
+        let gone = |_| io::Error::other("the server ended while it was measured");
+        let mut figures: Figures = serde_json::from_str(&line).map_err(gone)?;
+        if let Contestant::Model(Model::Fork { .. } | Model::Prefork { .. }) = self.contestant {
+            let own = self.process.id();
+            let workers = processes::group(own).into_iter().filter(|process| *process != own);
+            figures.alive_microseconds = workers.map(processes::cpu_time).sum::<Duration>().as_micros() as i64;
+        }
+        Ok(figures)
     }
 
     /// How long others kept its core from it so far.
@@ -96,8 +111,12 @@ impl Child {
     /// Its resident memory (`VmRSS` of proc(5)).
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+        machine::kib(&status, "VmRSS:").unwrap_or(0)
+    }
+
+    /// The memory of all its processes: see [`processes::memory_bytes`].
+    pub fn memory_bytes(&self) -> u64 {
+        processes::group(self.process.id()).into_iter().map(processes::memory_bytes).sum()
     }
 }
 
@@ -105,19 +124,38 @@ impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // What it forked has its end of the pipe too, and ends by itself: until then it takes time from who is measured next.
+        let _ = self.pipe.read_to_end(&mut Vec::new());
     }
 }
 
-/// How the command is told a strategy.
-fn flags(strategy: Strategy) -> Vec<String> {
+/// How the command is told who it is.
+fn flags(contestant: Contestant, settings: &Settings) -> Vec<String> {
+    let model = |name: &str| vec![format!("--model={name}")];
+    match contestant {
+        Contestant::Strategy(strategy) => {
+            let (accept_max, interest) = (settings.accept_max, if settings.is_eager { "eager" } else { "lazy" });
+            let own = [format!("--accept-max={accept_max}"), format!("--interest={interest}")];
+            waits_by(strategy).into_iter().chain(own).collect()
+        }
+        Contestant::Model(Model::Prefork { workers } | Model::ThreadPool { workers }) => {
+            [model(&contestant.to_string()), vec![format!("--workers={workers}")]].concat()
+        }
+        Contestant::Model(Model::Reactor | Model::Iterative | Model::Fork { .. } | Model::Threads) => {
+            model(&contestant.to_string())
+        }
+    }
+}
+
+fn waits_by(strategy: Strategy) -> Vec<String> {
     let words: &[&str] = match strategy {
-        Strategy::Select { limit: None } => &["--backend", "select"],
+        Strategy::Select { limit: None } => &["--backend=select"],
         Strategy::Select { limit: Some(limit) } => {
             return vec!["--backend=select".into(), format!("--select-limit={limit}")];
         }
-        Strategy::Poll => &["--backend", "poll"],
-        Strategy::Epoll { trigger: Trigger::Level } => &["--backend", "epoll"],
-        Strategy::Epoll { trigger: Trigger::Edge } => &["--backend", "epoll", "--trigger", "edge"],
+        Strategy::Poll => &["--backend=poll"],
+        Strategy::Epoll { trigger: Trigger::Level } => &["--backend=epoll"],
+        Strategy::Epoll { trigger: Trigger::Edge } => &["--backend=epoll", "--trigger=edge"],
     };
     words.iter().map(|word| (*word).to_string()).collect()
 }

@@ -12,6 +12,9 @@ use tripoll::sys;
 /// How an answer begins that is none of the errors.
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
+/// How one begins that says that there is no room.
+const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 ";
+
 /// A connection, or the place for one.
 #[derive(Default)]
 pub struct Connection {
@@ -57,6 +60,8 @@ pub enum Trouble {
     Closed,
     /// The peer ended it while it owed none: its right.
     ClosedIdle,
+    /// It was told that there is no room (503).
+    TurnedAway,
     /// What came is not what was asked for.
     Answer,
 }
@@ -140,6 +145,9 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wants(Interest::READ),
             Err(_) => return Step::Failed(Trouble::Closed),
         };
+        if !is_begun && buffer[..count].starts_with(TURNED_AWAY) {
+            return Step::Failed(Trouble::TurnedAway);
+        }
         if !is_begun && !buffer[..count].starts_with(&GOOD[..GOOD.len().min(count)]) || count > left_bytes {
             return Step::Failed(Trouble::Answer);
         }

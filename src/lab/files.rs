@@ -2,9 +2,9 @@
 
 use super::canvas;
 use super::charts::charts;
-use super::report;
-use super::row::Row;
-use super::run::Run;
+use super::row::{Memory, OfModel, Row};
+use super::run::{Run, Subject};
+use super::{models, report};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -23,6 +23,9 @@ pub fn write(folder: &Path, run: &Run, beside: Option<&Run>) -> io::Result<()> {
     fs::write(folder.join("rounds.csv"), csv(&run.rows))?;
     for chart in charts(run) {
         fs::write(folder.join(format!("{}.svg", chart.name)), standalone(&chart.svg))?;
+    }
+    if run.subject == Subject::Models {
+        fs::write(folder.join("figures.md"), models::markdown(run))?;
     }
     fs::write(folder.join("report.html"), report::render(run, beside))
 }
@@ -68,24 +71,39 @@ fn fields(row: &Row) -> Vec<(&'static str, String)> {
         ("idle", cell.idle.to_string()),
         ("active", cell.active.to_string()),
         ("offered_per_second", offered),
-        ("strategy", row.strategy.clone()),
+        (if row.model.is_some() { "model" } else { "strategy" }, row.strategy.clone()),
         ("round", row.round.to_string()),
         ("seconds", figure(row.seconds)),
         ("requests", row.requests.to_string()),
         ("requests_per_second", figure(row.requests_per_second)),
         ("cpu_us_per_request", figure(row.cpu())),
-        ("user_us_per_request", figure(row.user())),
-        ("system_us_per_request", figure(row.system())),
         ("p50_us", figure(row.p50)),
         ("p99_us", figure(row.p99)),
         ("p999_us", figure(row.p999)),
         ("max_us", figure(row.max)),
-        ("waits_per_request", figure(row.waits())),
-        ("passed_per_event", figure(row.passed())),
-        ("scanned_per_event", figure(row.scanned())),
-        ("changes_per_request", figure(row.changes())),
     ];
-    fields.extend(row.calls().map(|(name, count)| (name, figure(count))));
+    match row.model {
+        Some(OfModel { served, gave_way, memory }) => {
+            let bytes = |value: fn(Memory) -> u64| memory.map_or(String::new(), |memory| value(memory).to_string());
+            fields.extend([
+                ("connections_served", served.to_string()),
+                ("connections_gave_way", gave_way.to_string()),
+                ("memory_before_bytes", bytes(|memory| memory.before)),
+                ("memory_open_bytes", bytes(|memory| memory.open)),
+            ]);
+        }
+        None => {
+            fields.extend([
+                ("user_us_per_request", figure(row.user())),
+                ("system_us_per_request", figure(row.system())),
+                ("waits_per_request", figure(row.waits())),
+                ("passed_per_event", figure(row.passed())),
+                ("scanned_per_event", figure(row.scanned())),
+                ("changes_per_request", figure(row.changes())),
+            ]);
+            fields.extend(row.calls().map(|(name, count)| (name, figure(count))));
+        }
+    }
     fields.extend([
         ("resident_bytes", row.resident_bytes.to_string()),
         ("server_core_share", figure(row.server_share)),
@@ -95,8 +113,10 @@ fn fields(row: &Row) -> Vec<(&'static str, String)> {
         ("generator_was_bottleneck", row.is_generators().to_string()),
         ("errors_connect", row.errors_connect.to_string()),
         ("errors_closed", row.errors_closed.to_string()),
+        ("errors_turned_away", row.errors_turned_away.to_string()),
         ("errors_answer", row.errors_answer.to_string()),
         ("errors_timeout", row.errors_timeout.to_string()),
+        ("errors_starved", row.errors_starved.to_string()),
         ("idle_lost", row.idle_lost.to_string()),
     ]);
     fields

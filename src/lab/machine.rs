@@ -78,6 +78,26 @@ pub fn delayed(process: &str) -> Duration {
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
+/// How long a core had nothing to do (proc(5), `stat`), to a hundredth of a second.
+pub fn idle(core: usize) -> Duration {
+    const TICK: Duration = Duration::from_millis(10); // USER_HZ is 100.
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")));
+    let figures = line.unwrap_or_default().split(' ').map(|figure| figure.parse::<u32>().unwrap_or(0));
+    TICK * figures.skip(3).take(2).sum::<u32>() // idle, iowait
+}
+
+/// Memory that programs could have, in bytes (proc(5), `meminfo`). `None` where the kernel does not say.
+pub fn memory_available() -> Option<u64> {
+    kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// What stands behind `name` in a text of proc(5), in bytes.
+pub fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// The core of the server and that of the generator: one and the same where there is no second.
 pub fn cores() -> std::io::Result<(usize, usize)> {
     let cores = sys::allowed_cores()?;

@@ -1,10 +1,11 @@
-//! The lab: `tripoll compare` measures what select, poll and epoll cost on this machine, with nothing else installed.
+//! The lab: `tripoll compare` measures what select, poll and epoll cost on this machine, or what serving by threads and processes does, with
+//! nothing else installed.
 //!
 //! Invariant: it uses the library from outside, as any program does, and knows of the server only what the server's flags and its private
 //! pipe tell. What was not measured is said, never filled in.
 //!
 //! ```text
-//!   plan ── cells ──▶ run ── a server per strategy ──▶ child ◀─ figures     core 0
+//!   plan ── cells ──▶ run ── a server a contestant ──▶ child ◀─ figures     core 0
 //!                      ├──── idle connections ───────▶ hold                 ┐
 //!                      └──── load ───────────────────▶ generator            ┘ core 1
 //!                      ▼
@@ -21,8 +22,12 @@ pub mod files;
 pub mod generator;
 pub mod hold;
 pub mod interrupt;
+pub mod load;
 mod machine;
+mod model_charts;
+pub mod models;
 pub mod plan;
+mod processes;
 mod progress;
 pub mod report;
 pub mod row;

@@ -6,11 +6,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+use tripoll::Model;
+use tripoll::models::Reap;
 use tripoll::poller::{Strategy, Updates};
 
 /// Where one axis varies, the others stand here.
 const IDLE: usize = 0;
 const ACTIVE: usize = 64;
+
+/// What models are put to by the whole programme.
+const WORKS_OF_MODELS: [Work; 7] =
+    [Work::Keepalive, Work::Close, Work::Sleep, Work::SleepClose, Work::Compute, Work::ComputeClose, Work::Beside];
+const CONNECTIONS_OF_MODELS: [usize; 4] = [1, 64, 1_000, 5_000];
 
 /// Transfers that keep a core busy with so few connections already.
 const LARGE_ACTIVE_MAX: usize = 64;
@@ -20,7 +27,7 @@ pub const PIPELINE_DEPTH: usize = 16;
 
 /// What each connection asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Work {
     /// A file of 1 KiB, again and again.
     Keepalive,
@@ -30,10 +37,46 @@ pub enum Work {
     Large,
     /// As keepalive, sixteen requests at a time.
     Pipelined,
+    /// What a handler answers after 5 ms in which it does nothing, by its server's own means.
+    Sleep,
+    /// The same on a new connection each time.
+    SleepClose,
+    /// What a handler answers that computes for 5 ms.
+    Compute,
+    /// The same on a new connection each time.
+    ComputeClose,
+    /// As close, while others have the server compute without a pause.
+    Beside,
 }
 
 impl Work {
-    pub const ALL: [Work; 4] = [Work::Keepalive, Work::Close, Work::Large, Work::Pipelined];
+    pub const ALL: [Work; 9] = [
+        Work::Keepalive,
+        Work::Close,
+        Work::Large,
+        Work::Pipelined,
+        Work::Sleep,
+        Work::SleepClose,
+        Work::Compute,
+        Work::ComputeClose,
+        Work::Beside,
+    ];
+
+    /// Whether a handler takes its time.
+    pub fn is_slow(self) -> bool {
+        match self {
+            Work::Sleep | Work::SleepClose | Work::Compute | Work::ComputeClose => true,
+            Work::Keepalive | Work::Close | Work::Large | Work::Pipelined | Work::Beside => false,
+        }
+    }
+
+    /// Whether each request has a connection of its own.
+    pub fn closes(self) -> bool {
+        match self {
+            Work::Close | Work::SleepClose | Work::ComputeClose | Work::Beside => true,
+            Work::Keepalive | Work::Large | Work::Pipelined | Work::Sleep | Work::Compute => false,
+        }
+    }
 }
 
 impl fmt::Display for Work {
@@ -43,6 +86,11 @@ impl fmt::Display for Work {
             Work::Close => "close",
             Work::Large => "large",
             Work::Pipelined => "pipelined",
+            Work::Sleep => "sleep",
+            Work::SleepClose => "sleep-close",
+            Work::Compute => "compute",
+            Work::ComputeClose => "compute-close",
+            Work::Beside => "beside",
         })
     }
 }
@@ -51,7 +99,9 @@ impl FromStr for Work {
     type Err = String;
     fn from_str(word: &str) -> Result<Work, String> {
         let work = Work::ALL.into_iter().find(|work| work.to_string() == word);
-        work.ok_or_else(|| "it is keepalive, close, large or pipelined".into())
+        work.ok_or_else(|| {
+            "it is keepalive, close, large, pipelined, sleep, sleep-close, compute, compute-close or beside".into()
+        })
     }
 }
 
@@ -63,11 +113,65 @@ pub enum Offer {
     Closed,
     /// Open loop: so many a second.
     PerSecond(f64),
-    /// Open loop: so much of what the slowest strategy of the same cell reached in the closed loop.
+    /// Open loop: so much of what the slowest contestant of the same cell reached in the closed loop.
     Share(f64),
 }
 
-/// One setting, which every strategy is put into.
+/// Who is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contestant {
+    /// The reactor, by the way it waits.
+    Strategy(Strategy),
+    /// Who serves connections.
+    Model(Model),
+}
+
+/// The models by their names, in the order in which they are shown.
+pub const MODELS: [(&str, Model); 6] = [
+    ("reactor", Model::Reactor),
+    ("iterative", Model::Iterative),
+    ("fork", Model::Fork { reap: Reap::Wait }), // Only of children that are waited for the time is known.
+    ("prefork", Model::Prefork { workers: WORKERS }),
+    ("threads", Model::Threads),
+    ("thread-pool", Model::ThreadPool { workers: WORKERS }),
+];
+
+/// Of the models that have a pool.
+const WORKERS: usize = 32;
+
+impl Contestant {
+    /// How it waits, where that is what it is known for.
+    pub fn strategy(self) -> Option<Strategy> {
+        match self {
+            Contestant::Strategy(strategy) => Some(strategy),
+            Contestant::Model(_) => None,
+        }
+    }
+
+    /// How many connections it serves at a time, where that does not depend on how many come.
+    pub fn at_a_time(self) -> Option<usize> {
+        match self {
+            Contestant::Strategy(_) => None,
+            Contestant::Model(Model::Iterative) => Some(1),
+            Contestant::Model(Model::Prefork { workers } | Model::ThreadPool { workers }) => Some(workers),
+            Contestant::Model(Model::Reactor | Model::Fork { .. } | Model::Threads) => None,
+        }
+    }
+}
+
+impl fmt::Display for Contestant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Contestant::Strategy(strategy) => strategy.fmt(f),
+            Contestant::Model(model) => {
+                let (name, _) = MODELS.iter().find(|(_, one)| one == model).expect("all are in the table");
+                f.write_str(name)
+            }
+        }
+    }
+}
+
+/// One setting, which every contestant is put into.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct Cell {
     pub work: Work,
@@ -84,7 +188,8 @@ pub struct Options {
     pub active: Vec<usize>,
     pub work: Vec<Work>,
     pub rates: Vec<f64>,
-    pub strategies: Vec<Strategy>,
+    /// Strategies, or models.
+    pub contestants: Vec<Contestant>,
     pub rounds: Option<usize>,
     pub time: Option<Duration>,
     pub accept_max: usize,
@@ -104,7 +209,17 @@ impl Options {
     }
 
     pub fn time(&self) -> Duration {
-        self.time.unwrap_or(Duration::from_millis(if self.is_full { 1000 } else { 400 }))
+        let preset = match (self.is_full, self.is_of_models()) {
+            (true, _) => 1000,
+            (false, true) => 250,
+            (false, false) => 400,
+        };
+        self.time.unwrap_or(Duration::from_millis(preset))
+    }
+
+    /// Whether it is models that are compared.
+    pub fn is_of_models(&self) -> bool {
+        matches!(self.contestants[..], [Contestant::Model(_), ..])
     }
 
     /// Long enough for caches, branch predictors and TCP windows; not measured.
@@ -120,6 +235,9 @@ impl Options {
     /// every combination of what was given.
     pub fn cells(&self) -> Vec<Cell> {
         let has_axes = !(self.idle.is_empty() && self.active.is_empty() && self.work.is_empty());
+        if self.is_of_models() {
+            return self.cells_of_models(has_axes);
+        }
         let mut cells = match (has_axes, self.is_full) {
             (true, _) | (false, true) => self.product(),
             (false, false) => cross(),
@@ -132,6 +250,34 @@ impl Options {
         };
         cells.extend(self.open_cells(&cells, &open));
         cells.sort_by(|a, b| a.partial_cmp(b).expect("no rate is NaN"));
+        cells
+    }
+
+    /// As for strategies, of works and numbers of connections.
+    fn cells_of_models(&self, has_axes: bool) -> Vec<Cell> {
+        let is_preset = |work: Work, active: usize| match (self.is_full, work) {
+            // What one core computes two hundred times a second takes a thousand clients nowhere.
+            (true, Work::Compute | Work::ComputeClose) => active <= ACTIVE,
+            (_, Work::Beside) => active == ACTIVE,
+            (true, _) => true,
+            (false, Work::Keepalive) => active <= 1_000,
+            (false, Work::Sleep) => active == ACTIVE || active == 1_000,
+            (false, _) => active == ACTIVE,
+        };
+        let (works, actives): (&[Work], &[usize]) = match has_axes && !self.is_full {
+            true => (&[Work::Keepalive], &[ACTIVE]),
+            false if self.is_full => (&WORKS_OF_MODELS, &CONNECTIONS_OF_MODELS),
+            false => {
+                (&[Work::Keepalive, Work::Close, Work::Sleep, Work::Compute, Work::Beside], &CONNECTIONS_OF_MODELS)
+            }
+        };
+        let works = if self.work.is_empty() { works } else { &self.work };
+        let actives = if self.active.is_empty() { actives } else { &self.active };
+        let combined = works.iter().flat_map(|work| actives.iter().map(|active| (*work, *active)));
+        let wanted = combined.filter(|(work, active)| has_axes || is_preset(*work, *active));
+        let mut cells: Vec<Cell> =
+            wanted.map(|(work, active)| Cell { work, idle: IDLE, active, offer: Offer::Closed }).collect();
+        cells.sort_by_key(|cell| (cell.work, cell.active)); // What memory a few took is not to be left of many.
         cells
     }
 
@@ -194,9 +340,27 @@ fn cross() -> Vec<Cell> {
 }
 
 /// A strategy by its name in tables and charts.
-pub fn strategy(word: &str) -> Result<Strategy, String> {
+pub fn strategy(word: &str) -> Result<Contestant, String> {
     let strategy = Strategy::ALL.into_iter().find(|strategy| strategy.to_string() == word);
-    strategy.ok_or_else(|| "it is select, poll, epoll or epoll-edge".into())
+    strategy.map(Contestant::Strategy).ok_or_else(|| "it is select, poll, epoll or epoll-edge".into())
+}
+
+/// A model by its name.
+pub fn model(word: &str) -> Result<Contestant, String> {
+    let found = MODELS.into_iter().find(|(name, _)| *name == word);
+    let names = MODELS.map(|(name, _)| name).join(", ");
+    found.map(|(_, model)| Contestant::Model(model)).ok_or_else(|| format!("it is one of {names}"))
+}
+
+impl Cell {
+    /// What it is called where models are put into it.
+    pub fn of_models(self) -> String {
+        let connections = super::text::thousands(self.active as u64);
+        match self.active {
+            1 => format!("{}, 1 connection", self.work),
+            _ => format!("{}, {connections} connections", self.work),
+        }
+    }
 }
 
 /// What a cell is called in tables and charts.

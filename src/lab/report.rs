@@ -2,17 +2,18 @@
 
 use super::canvas;
 use super::charts::{Chart, charts};
+use super::models;
 use super::plan::{Cell, is_typical};
 use super::row::{Spread, summaries};
-use super::run::Run;
-use super::table::{self, COLUMNS};
+use super::run::{Run, Subject};
+use super::table;
 use super::text::{figure, thousands};
 use super::{row::Row, story};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
 
-const HOW: &str = "\
+const HOW_STRATEGIES: &str = "\
 <p>The server is tripoll itself, started once a strategy on the first core this process may use; the generator runs on the last. They differ in \
 the one flag that says how to wait. Each strategy has its turn in every round; figures are medians of the rounds.</p>\
 <ul><li><b>CPU per request</b> is the server's own CPU time (getrusage) over the answers it counted. How it divides into user and system is \
@@ -26,21 +27,42 @@ openat includes openat2, fstatat and fstat look whether a file changed.</li>\
 <li>Idle connections were answered once each and wait for nothing. Where they are opened before measuring, 64 are accepted a turn to save \
 time; in close rows it is --accept-max throughout.</li></ul>";
 
+const HOW_MODELS: &str = "\
+<p>The server is tripoll itself, started once a model with all its processes and threads on the first core this process may use; the generator \
+runs on the last. Each model has its turn in every round; figures are medians of the rounds. All is closed loop: the next request of a \
+connection begins when the last was answered.</p>\
+<ul><li><b>CPU per request</b> is the CPU time of all processes over the answers they counted: of the parent and of those it waited for \
+(getrusage), and of those that are there (schedstat). Before it counts and after, nobody asks until nothing is owed, so that all of them hold \
+still while they are looked at.</li>\
+<li><b>Memory</b> is that of all processes (PSS: what they share counts once) with their page tables, all connections open. The kernel's stack for \
+each thread (16 KiB) and what it keeps of sockets are not in it.</li>\
+<li><b>served</b>: connections that stay open are opened one after another and answered once before anybody asks on. Who serves a few at a time \
+(iterative 1, prefork and thread-pool 32) gets to no others as long as those ask, so there all ask at once, and it is said how many were \
+answered.</li>\
+<li><b>sleep</b>: 5 ms by a timer under the reactor, by a thread that sleeps elsewhere. <b>compute</b>: as many rounds as took 5 ms on that core when \
+it was alone. <b>-close</b>: each request on a new connection. <b>beside</b>: as close, while four more connections keep asking for what \
+computes; the figures are of the others.</li></ul>";
+
 /// The page; with `beside`, another run set against this one.
 pub fn render(run: &Run, beside: Option<&Run>) -> String {
     let mut page = String::new();
     let put = &mut page;
     push(put, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
     push(put, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
-    push(put, &format!("<title>select, poll, epoll: what waiting costs</title><style>{STYLE}</style><main>"));
-    push(put, "<h1>select, poll, epoll: what waiting costs</h1>");
+    let (title, how) = match run.subject {
+        Subject::Strategies => ("select, poll, epoll: what waiting costs", HOW_STRATEGIES),
+        Subject::Models => ("One server, by processes, threads and one loop: what each costs", HOW_MODELS),
+    };
+    push(put, &format!("<title>{title}</title><style>{STYLE}</style><main>"));
+    push(put, &format!("<h1>{title}</h1>"));
     let kernel = escape(&run.machine.kernel);
     push(put, &format!("<p class=\"soft\">{} on {kernel}, {}</p>", escape(&run.machine.processor), escape(&run.date)));
+    at_a_glance(put, run);
     push(put, "<h2>In short</h2><ul>");
     let groups = summaries(&run.rows);
     let cells: Vec<Cell> = groups.iter().map(|group| group[0].cell).collect();
     for group in groups.iter().filter(|group| is_typical(group[0].cell, &cells)) {
-        let (cell, sentence) = (escape(&group[0].cell.to_string()), escape(&story::sentence(group)));
+        let (cell, sentence) = (escape(&table::cell_of(group)), escape(&story::sentence(group)));
         push(put, &format!("<li><span class=\"story\">{sentence}</span> <small>{cell}</small></li>"));
     }
     push(
@@ -56,7 +78,7 @@ pub fn render(run: &Run, beside: Option<&Run>) -> String {
     }
     push(put, "<h2>Figures</h2>");
     tables(put, run);
-    push(put, &format!("<h2>How it was measured</h2>{HOW}"));
+    push(put, &format!("<h2>How it was measured</h2>{how}"));
     facts(put, run);
     push(put, "</main></html>");
     page
@@ -91,17 +113,43 @@ fn remarks(page: &mut String, run: &Run) {
     }
 }
 
+/// Models, a line each, and what is said of them.
+fn at_a_glance(page: &mut String, run: &Run) {
+    if run.subject != Subject::Models {
+        return;
+    }
+    let row = |tag: &str, cells: &[String]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>")
+    };
+    push(page, "<h2>At a glance</h2><div class=\"wide\"><table class=\"glance\">");
+    push(page, &row("th", &models::COLUMNS.map(str::to_string)));
+    models::glance(run).iter().for_each(|line| push(page, &row("td", line)));
+    push(page, &format!("</table></div><p class=\"soft\">{}</p>", escape(&models::legend())));
+    push(page, "<h2>What is said of them</h2><ul>");
+    for [claim, finding] in models::claims(run) {
+        push(page, &format!("<li><span class=\"story\">{}</span> {}</li>", escape(&claim), escape(&finding)));
+    }
+    push(page, "</ul>");
+}
+
 fn tables(page: &mut String, run: &Run) {
     for group in summaries(&run.rows) {
         push(page, &format!("<section><h3>{}</h3><div class=\"wide\"><table><tr>", escape(&table::title(&group))));
-        for column in COLUMNS.iter().chain(&["calls/req", "changes/req", ""]) {
+        let more: &[&str] = match run.subject {
+            Subject::Strategies => &["calls/req", "changes/req", ""],
+            Subject::Models => &[""],
+        };
+        for column in table::columns(run.subject).iter().chain(more) {
             push(page, &format!("<th>{}</th>", escape(column)));
         }
         push(page, "</tr>");
         for summary in &group {
             let calls: f64 = summary.median(|row| row.calls().iter().map(|(_, count)| count).sum());
-            let mut cells = table::line(summary).to_vec();
-            cells.extend([figure(calls), figure(summary.median(Row::changes))]);
+            let mut cells = table::line(summary);
+            if run.subject == Subject::Strategies {
+                cells.extend([figure(calls), figure(summary.median(Row::changes))]);
+            }
             let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
             let marks = escape(table::marks(summary).trim());
             push(page, &format!("<tr>{cells}<td class=\"mark\">{marks}</td></tr>"));

@@ -1,7 +1,7 @@
-//! One measurement: a strategy in a cell, in one round. What is written, read again and drawn.
+//! One measurement: a strategy or a model in a cell, in one round. What is written, read again and drawn.
 
 use super::figures::Figures;
-use super::generator::Measured;
+use super::load::Measured;
 use super::plan::Cell;
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,12 @@ pub struct Row {
     pub errors: u64,
     pub errors_connect: u64,
     pub errors_closed: u64,
+    #[serde(default)]
+    pub errors_turned_away: u64,
     pub errors_answer: u64,
     pub errors_timeout: u64,
+    #[serde(default)]
+    pub errors_starved: u64,
     /// Idle connections that the server closed meanwhile.
     pub idle_lost: u64,
     pub server_share: f64,
@@ -42,7 +46,29 @@ pub struct Row {
     pub server_delayed_share: f64,
     pub generator_delayed_share: f64,
     pub resident_bytes: u64,
+    /// Where it is a model that was measured.
+    #[serde(default)]
+    pub model: Option<OfModel>,
     pub server: Figures,
+}
+
+/// What is asked of models alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OfModel {
+    /// Connections that were answered at all.
+    pub served: usize,
+    /// Connections that were closed with a request on their way, as they seemed idle while others waited: who has few workers does so, and a
+    /// client has to expect it of a connection that it used before (RFC 9112 §9.3.1).
+    pub gave_way: u64,
+    /// Memory of all processes, before any connection and with all of them open.
+    pub memory: Option<Memory>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    pub before: u64,
+    pub open: u64,
 }
 
 impl Row {
@@ -65,22 +91,43 @@ impl Row {
             errors: errors.total(),
             errors_connect: errors.connect,
             errors_closed: errors.closed,
+            errors_turned_away: errors.turned_away,
             errors_answer: errors.answer,
             errors_timeout: errors.timeout,
+            errors_starved: errors.starved,
             idle_lost: 0,
-            server_share: (server.user_microseconds + server.system_microseconds) as f64 / 1e6 / seconds,
+            server_share: server.cpu_microseconds() as f64 / 1e6 / seconds,
             generator_share: measured.cpu.total().as_secs_f64() / seconds,
             lateness_p99: measured.lateness.value_at_quantile(0.99) as f64 / 1000.0,
             server_delayed_share: 0.0,
             generator_delayed_share: measured.delayed.as_secs_f64() / seconds,
             resident_bytes: 0,
+            model: None,
             server,
         }
     }
 
-    /// No error, and something was measured.
+    /// No error, and something was measured. Some models keep connections waiting as long as others ask, or let go of them: that is what they
+    /// are, and is said.
     pub fn is_good(&self) -> bool {
-        self.errors == 0 && self.idle_lost == 0 && self.requests > 0
+        let errors = self.errors - self.model.map_or(0, |model| self.errors_starved + model.gave_way);
+        errors == 0 && self.idle_lost == 0 && self.requests > 0
+    }
+
+    /// Connections that were kept waiting as long as it was measured.
+    pub fn starved(&self) -> usize {
+        self.model.map_or(0, |model| self.cell.active - model.served)
+    }
+
+    /// Memory of all processes with all connections open, in bytes.
+    pub fn memory(&self) -> Option<f64> {
+        Some(self.model?.memory?.open as f64)
+    }
+
+    /// What of it a connection makes.
+    pub fn memory_a_connection(&self) -> Option<f64> {
+        let memory = self.model?.memory?;
+        Some((memory.open as f64 - memory.before as f64) / self.cell.active as f64)
     }
 
     /// The generator was the bottleneck, so that this says nothing of the server's speed.
@@ -101,7 +148,7 @@ impl Row {
     }
 
     pub fn cpu(&self) -> f64 {
-        self.user() + self.system()
+        self.server.cpu_microseconds() as f64 / self.server.answers.max(1) as f64
     }
 
     pub fn user(&self) -> f64 {
@@ -185,7 +232,7 @@ impl Spread {
     }
 }
 
-/// The rounds of a strategy in a cell.
+/// The rounds of a contestant in a cell.
 #[derive(Debug, Clone)]
 pub struct Summary<'a> {
     pub cell: Cell,
@@ -206,13 +253,23 @@ impl Summary<'_> {
         self.rows.iter().all(|row| row.is_good())
     }
 
+    /// Of rounds that have such a value.
+    pub fn median_of(&self, value: impl Fn(&Row) -> Option<f64>) -> Option<f64> {
+        Spread::of(self.rows.iter().filter_map(|row| value(row))).map(|spread| spread.median)
+    }
+
+    /// Whether in any round a connection was kept waiting throughout.
+    pub fn starves(&self) -> bool {
+        self.rows.iter().any(|row| row.starved() > 0)
+    }
+
     /// In more rounds than not.
     pub fn is_generators(&self) -> bool {
         self.rows.iter().filter(|row| row.is_generators()).count() * 2 > self.rows.len()
     }
 }
 
-/// Cells in their order, of each the strategies in theirs.
+/// Cells in their order, of each the contestants in theirs.
 pub fn summaries(rows: &[Row]) -> Vec<Vec<Summary<'_>>> {
     let mut groups: Vec<Vec<Summary<'_>>> = Vec::new();
     for row in rows {

@@ -1,16 +1,17 @@
-//! A run: every cell, by every strategy, round after round, each strategy having its turn in each round, so that what disturbs one
+//! A run: every cell, by every contestant, round after round, each contestant having its turn in each round, so that what disturbs one
 //! disturbs all.
 
 use super::answerer;
 use super::child::{Child, Settings};
-use super::generator::{self, Load, Pace};
+use super::generator;
 use super::hold::{self, Held, Order};
 use super::interrupt::Interrupt;
+use super::load::{Ask, Load, Measured, Moment, Pace};
 use super::machine::{self, Machine};
-use super::plan::{Cell, Offer, Options, Work};
-use super::row::{Row, Spread};
+use super::plan::{Cell, Contestant, Offer, Options, Work};
+use super::row::{Memory, OfModel, Row, Spread};
 use super::site::{self, Site};
-use super::text::thousands;
+use super::text::{size, thousands};
 use super::wait_cost::{self, WaitCost};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -23,12 +24,17 @@ use tripoll::sys;
 /// selects over 10,000 descriptors would take longer than all measuring.
 const ACCEPTS_BEFORE_MEASURING: usize = 64;
 
+/// A server is not given more connections than it would take this share of the memory that is free for, by what it took for fewer.
+const MEMORY_SHARE_MAX: f64 = 0.5;
+
 /// The most a server's connections may be measured for at a pace that the slowest strategy can't hold.
 const CEILING_TIME: Duration = Duration::from_millis(250);
 
 /// All that was found, as it is written and read again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Run {
+    #[serde(default)]
+    pub subject: Subject,
     pub command: String,
     pub date: String,
     pub machine: Machine,
@@ -43,6 +49,17 @@ pub struct Run {
     /// What could not be measured though it should have been.
     pub failures: Vec<String>,
     pub was_interrupted: bool,
+}
+
+/// What contestants differ in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// How the reactor waits.
+    #[default]
+    Strategies,
+    /// Who serves connections.
+    Models,
 }
 
 impl Run {
@@ -65,7 +82,9 @@ pub trait Watch {
 /// What keeps all of it from being measured. What concerns one strategy or cell is among the failures instead.
 pub fn measure(options: &Options, interrupt: &Interrupt, watch: &mut dyn Watch) -> io::Result<Run> {
     let (server_core, own_core) = machine::cores()?;
+    let subject = if options.is_of_models() { Subject::Models } else { Subject::Strategies };
     let mut run = Run {
+        subject,
         command: options.command.clone(),
         date: tripoll::date::now(),
         machine: Machine::look(),
@@ -81,32 +100,33 @@ pub fn measure(options: &Options, interrupt: &Interrupt, watch: &mut dyn Watch) 
     let site = Site::new()?;
     let cells = options.cells();
     let rounds = options.rounds() as u64;
-    watch.total(cells.len() as u64 * rounds * options.strategies.len() as u64);
+    watch.total(cells.len() as u64 * rounds * options.contestants.len() as u64);
     watch.at("one wait");
-    run.waits = std::thread::spawn({
-        let strategies = options.strategies.clone();
-        move || sys::pin(None, server_core).and_then(|()| wait_cost::measure(&strategies))
-    })
-    .join()
-    .expect("it does not panic")?;
+    let strategies: Vec<Strategy> = options.contestants.iter().filter_map(|one| one.strategy()).collect();
+    let before = move || {
+        sys::pin(None, server_core)?;
+        io::Result::Ok((wait_cost::measure(&strategies)?, site::rounds()))
+    };
+    let (waits, compute_rounds) = std::thread::spawn(before).join().expect("it does not panic")?;
+    run.waits = waits;
     sys::pin(None, own_core)?;
-    let mut lab = Lab { options, interrupt, watch, run, site, server_core, own_core };
-    for batch in batches(&cells) {
+    let mut lab = Lab { options, interrupt, watch, run, site, compute_rounds, server_core, own_core };
+    for batch in batches(&cells, subject) {
         if lab.run.was_interrupted {
             break;
         }
         lab.batch(&batch)?;
     }
-    if (options.is_full || options.has_out) && !lab.run.was_interrupted {
+    if subject == Subject::Strategies && (options.is_full || options.has_out) && !lab.run.was_interrupted {
         lab.cliff()?;
     }
     lab.run.rows.sort_by(|a, b| a.cell.partial_cmp(&b.cell).expect("no rate is NaN"));
     Ok(lab.run)
 }
 
-/// Cells that can share their servers and idle connections.
-fn batches(cells: &[Cell]) -> Vec<Vec<Cell>> {
-    let key = |cell: &Cell| (cell.work == Work::Close, cell.idle);
+/// Cells that can share their servers and idle connections. A model's memory is to be that of its connections, not what is left of other work.
+fn batches(cells: &[Cell], subject: Subject) -> Vec<Vec<Cell>> {
+    let key = |cell: &Cell| ((subject == Subject::Models).then_some(cell.work), cell.work.closes(), cell.idle);
     let mut cells = cells.to_vec();
     cells.sort_by_key(key); // Stable: the closed loop stays before the rates that are a share of it.
     cells.chunk_by(|a, b| key(a) == key(b)).map(<[Cell]>::to_vec).collect()
@@ -118,15 +138,26 @@ struct Lab<'a> {
     watch: &'a mut dyn Watch,
     run: Run,
     site: Site,
+    /// How many rounds a handler computes that takes its time.
+    compute_rounds: u64,
     server_core: usize,
     own_core: usize,
 }
 
-/// A strategy's server, with its idle connections.
+/// A contestant's server, with its idle connections.
 struct Bench<'a> {
-    strategy: Strategy,
     child: Child,
     held: Option<Held<'a>>,
+    /// What it had before the first connection that counts, once that was looked at.
+    memory_before: Option<u64>,
+}
+
+/// What a round came to.
+enum Outcome {
+    Row(Box<Row>),
+    /// Why it can't be had.
+    DoesNotFit(String),
+    Interrupted,
 }
 
 impl<'a> Lab<'a> {
@@ -139,27 +170,27 @@ impl<'a> Lab<'a> {
                 thousands(first.idle as u64),
                 self.run.machine.descriptors_max
             ));
-            self.watch.done(steps * self.options.strategies.len() as u64);
+            self.watch.done(steps * self.options.contestants.len() as u64);
             return Ok(());
         }
         let mut benches = Vec::new();
-        for &strategy in &self.options.strategies {
+        for &contestant in &self.options.contestants {
             if self.interrupted() {
                 return Ok(());
             }
-            self.watch.at(&format!("{strategy}: opening {} idle connections", thousands(first.idle as u64)));
-            match self.open(strategy, first) {
+            self.watch.at(&format!("{contestant}: opening {} idle connections", thousands(first.idle as u64)));
+            match self.open(contestant, first) {
                 Ok(bench) if bench.held.as_ref().is_none_or(|held| held.connections() == first.idle) => {
                     benches.push(bench);
                 }
                 Ok(bench) => {
                     let held = bench.held.map_or(0, |held| held.connections() as u64);
                     let (held, idle) = (thousands(held), thousands(first.idle as u64));
-                    self.run.left_out.push(format!("{strategy} beside {idle} idle: it took no more than {held}"));
+                    self.run.left_out.push(format!("{contestant} beside {idle} idle: it took no more than {held}"));
                     self.watch.done(steps);
                 }
                 Err(_) if self.interrupted() => return Ok(()),
-                Err(error) => self.fail(strategy, first, &error),
+                Err(error) => self.fail(contestant, first, &error),
             }
         }
         for cell in cells {
@@ -173,19 +204,17 @@ impl<'a> Lab<'a> {
         self.run.was_interrupted
     }
 
-    fn open(&self, strategy: Strategy, cell: Cell) -> io::Result<Bench<'a>> {
+    fn open(&self, contestant: Contestant, cell: Cell) -> io::Result<Bench<'a>> {
         let own = self.options.settings();
-        let settings = match cell.work {
-            Work::Close => own,
-            Work::Keepalive | Work::Large | Work::Pipelined => {
-                Settings { accept_max: own.accept_max.max(ACCEPTS_BEFORE_MEASURING), ..own }
-            }
+        let settings = match cell.work.closes() {
+            true => own,
+            false => Settings { accept_max: own.accept_max.max(ACCEPTS_BEFORE_MEASURING), ..own },
         };
         let program = &self.options.program;
-        let child = Child::start(program, strategy, &settings, self.site.folder(), self.server_core)?;
+        let child = Child::start(program, contestant, &settings, self.site.folder(), self.server_core)?;
         let order = Order { address: child.address(), connections: cell.idle };
         let held = (cell.idle > 0).then(|| Held::open(program, order, self.own_core, self.interrupt)).transpose()?;
-        Ok(Bench { strategy, child, held })
+        Ok(Bench { child, held, memory_before: None })
     }
 
     fn cell(&mut self, cell: Cell, benches: &mut [Bench<'a>]) -> io::Result<()> {
@@ -197,70 +226,147 @@ impl<'a> Lab<'a> {
                 None => return Ok(()), // Its closed loop failed, and said so.
             },
         };
-        let (request, requests_per_send) = site::request(cell.work);
-        let mut load = Load {
+        let (request, requests_per_send) = site::request(cell.work, self.compute_rounds);
+        let load = Load {
             address: SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0),
-            request,
+            ask: Ask { request, answer_bytes: 0 },
             requests_per_send,
-            answer_bytes: 0,
             connections: cell.active,
-            closes: cell.work == Work::Close,
+            beside: None,
+            settles: None,
+            closes: cell.work.closes(),
             pace: rate.map_or(Pace::Closed, |requests_per_second| Pace::Open { requests_per_second }),
             warm_up: self.options.warm_up(),
             time: self.options.time(),
         };
+        let mut unfit = Vec::new();
         for round in 0..self.options.rounds() {
             for bench in &mut *benches {
                 if self.interrupted() {
                     return Ok(());
                 }
-                self.watch.at(&format!("{}, {cell}", bench.strategy));
-                match self.round(cell, round, bench, &mut load) {
-                    Ok(Some(row)) => self.run.rows.push(Row { offered_per_second: rate, ..row }),
-                    Ok(None) => self.run.was_interrupted = true,
-                    Err(_) if self.interrupted() => return Ok(()),
-                    Err(error) => self.fail(bench.strategy, cell, &error),
-                }
+                let contestant = bench.child.contestant();
+                self.watch.at(&format!("{contestant}, {cell}"));
                 self.watch.done(1);
+                if unfit.contains(&contestant.to_string()) {
+                    continue;
+                }
+                match self.round(cell, round, bench, load.clone()) {
+                    Ok(Outcome::Row(row)) => self.run.rows.push(Row { offered_per_second: rate, ..*row }),
+                    Ok(Outcome::DoesNotFit(why)) => {
+                        self.run.left_out.push(format!("{contestant}, {}: {why}", cell.of_models()));
+                        unfit.push(contestant.to_string());
+                    }
+                    Ok(Outcome::Interrupted) => self.run.was_interrupted = true,
+                    Err(_) if self.interrupted() => return Ok(()),
+                    Err(error) => self.fail(contestant, cell, &error),
+                }
             }
         }
         Ok(())
     }
 
-    fn round(&mut self, cell: Cell, round: usize, bench: &mut Bench<'a>, load: &mut Load) -> io::Result<Option<Row>> {
+    fn round(&mut self, cell: Cell, round: usize, bench: &mut Bench<'a>, mut load: Load) -> io::Result<Outcome> {
+        let contestant = bench.child.contestant();
         load.address = bench.child.address();
-        load.answer_bytes = site::answer_bytes(load.address, &load.request, load.requests_per_send)?;
-        self.find_ceiling(cell.work, load)?;
-        let mut before = None;
+        load.ask.answer_bytes = site::answer_bytes(load.address, &load.ask.request, load.requests_per_send)?;
+        self.find_ceiling(cell.work, &load)?;
+        if let Some(why) = self.lacks_memory(cell, bench) {
+            return Ok(Outcome::DoesNotFit(why));
+        }
+        let is_model = contestant.strategy().is_none();
+        self.give_manners(&mut load, cell.work, contestant)?;
+        let (child, memory_before) = (&mut bench.child, &mut bench.memory_before);
+        if is_model {
+            memory_before.get_or_insert_with(|| child.memory_bytes());
+        }
+        let (mut before, mut after, mut memory) = (None, None, None);
         let mut begun = Instant::now();
-        let measured = generator::run(load, self.interrupt, || {
-            begun = Instant::now();
-            before = Some((bench.child.figures()?, bench.child.delayed()));
+        let measured = generator::run(&load, self.interrupt, |moment| {
+            match moment {
+                Moment::Begin => {
+                    before = Some((child.figures()?, child.delayed(), machine::idle(self.server_core)));
+                    begun = Instant::now();
+                }
+                Moment::End if is_model => {
+                    let (idle, worked) = (machine::idle(self.server_core), begun.elapsed());
+                    after = Some((child.figures()?, idle, worked));
+                    memory = (cell.work == Work::Keepalive).then(|| child.memory_bytes());
+                }
+                Moment::End => {}
+            }
             Ok(())
         })?;
         if measured.was_interrupted {
-            return Ok(None);
+            return Ok(Outcome::Interrupted);
         }
-        // Between the end of the load and this nothing is asked for; closing connections is not in it, as they close later.
-        let (figures_before, delayed_before) = before.expect("it began");
-        let delayed = bench.child.delayed().saturating_sub(delayed_before);
-        let figures = bench.child.figures()?.since(figures_before);
-        let mut row = Row::new(cell, bench.strategy.to_string(), round, &measured, figures);
-        // The open loop waits for what it is owed: the server worked longer than requests were sent.
-        let worked = begun.elapsed().as_secs_f64();
-        row.server_share *= row.seconds / worked;
-        row.server_delayed_share = delayed.as_secs_f64() / worked;
-        row.resident_bytes = bench.child.resident_bytes();
+        if let Some(why) = does_not_fit(&load, &measured).filter(|_| is_model) {
+            return Ok(Outcome::DoesNotFit(why));
+        }
+        let (figures_before, delayed_before, idle_before) = before.expect("it began");
+        let mut row;
+        if let Some((figures, idle, worked)) = after {
+            row = Row::new(cell, contestant.to_string(), round, &measured, figures.since(figures_before));
+            // Its threads and processes keep each other from the core: what others had is what was neither its own nor nobody's.
+            let own = Duration::from_micros(row.server.cpu_microseconds().max(0) as u64);
+            let others = worked.saturating_sub(idle.saturating_sub(idle_before)).saturating_sub(own);
+            row.server_share = own.as_secs_f64() / worked.as_secs_f64();
+            row.server_delayed_share = others.as_secs_f64() / worked.as_secs_f64();
+            let memory = memory.zip(*memory_before).map(|(open, before)| Memory { before, open });
+            let gives_way = contestant.at_a_time().is_some() && !cell.work.closes();
+            let gave_way = if gives_way { std::mem::take(&mut row.errors_closed) } else { 0 };
+            row.model = Some(OfModel { served: measured.served, gave_way, memory });
+        } else {
+            // Between the end of the load and this nothing is asked for; closing connections is not in it, as they close later.
+            let delayed = child.delayed().saturating_sub(delayed_before);
+            row = Row::new(cell, contestant.to_string(), round, &measured, child.figures()?.since(figures_before));
+            // The open loop waits for what it is owed: the server worked longer than requests were sent.
+            let worked = begun.elapsed().as_secs_f64();
+            row.server_share *= row.seconds / worked;
+            row.server_delayed_share = delayed.as_secs_f64() / worked;
+        }
+        row.resident_bytes = child.resident_bytes();
         if let Some(held) = &mut bench.held {
             row.idle_lost = held.lost()? as u64;
         }
-        Ok(Some(row))
+        Ok(Outcome::Row(Box::new(row)))
+    }
+
+    /// How the load is put on: what models differ in is to be seen, and nothing else.
+    fn give_manners(&self, load: &mut Load, work: Work, contestant: Contestant) -> io::Result<()> {
+        let ask = |work: Work| -> io::Result<Ask> {
+            let (request, times) = site::request(work, self.compute_rounds);
+            Ok(Ask { answer_bytes: site::answer_bytes(load.address, &request, times)?, request })
+        };
+        let beside = (work == Work::Beside).then(|| ask(Work::ComputeClose)).transpose()?;
+        // Who serves a few at a time never gets to the others as long as those ask.
+        let gets_to_all = work.closes() || contestant.at_a_time().is_none();
+        let settles = contestant.strategy().is_none() && gets_to_all;
+        let settles = settles.then(|| ask(Work::Keepalive)).transpose()?;
+        load.beside = beside.map(|ask| (site::COMPUTING, ask));
+        load.settles = settles;
+        Ok(())
+    }
+
+    /// Whether so many connections would take more memory than there is, by what it took for fewer.
+    fn lacks_memory(&self, cell: Cell, bench: &Bench<'_>) -> Option<String> {
+        let contestant = bench.child.contestant();
+        let (name, available) = (contestant.to_string(), machine::memory_available()?);
+        let own = self.run.rows.iter().filter(|row| row.strategy == name && row.cell.active < cell.active);
+        let with_most = own.max_by_key(|row| (row.memory().is_some(), row.cell.active))?;
+        let needed = with_most.memory_a_connection().filter(|_| contestant.at_a_time().is_none())? * cell.active as f64;
+        (needed > available as f64 * MEMORY_SHARE_MAX).then(|| {
+            format!("it would take {} of the {} of memory that are free", size(needed as u64), size(available))
+        })
     }
 
     /// What the generator could do, once for each work.
     fn find_ceiling(&mut self, work: Work, load: &Load) -> io::Result<()> {
         if self.run.ceilings.iter().any(|(known, _)| *known == work) {
             return Ok(());
+        }
+        if work.is_slow() {
+            return Ok(()); // An answerer does not sleep.
         }
         let load =
             Load { pace: Pace::Closed, time: CEILING_TIME, warm_up: CEILING_TIME / 5, connections: 64, ..load.clone() };
@@ -272,25 +378,25 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// The least of the strategies' requests a second in the closed loop of the same setting.
+    /// The least of the contestants' requests a second in the closed loop of the same setting.
     fn slowest(&self, cell: Cell) -> Option<f64> {
         let closed = Cell { offer: Offer::Closed, ..cell };
-        let of = |strategy: &Strategy| {
-            let name = strategy.to_string();
+        let of = |contestant: &Contestant| {
+            let name = contestant.to_string();
             let rows = self.run.rows.iter().filter(|row| row.cell == closed && row.strategy == name);
             Spread::of(rows.map(|row| row.requests_per_second)).map(|spread| spread.median)
         };
-        self.options.strategies.iter().filter_map(of).min_by(f64::total_cmp)
+        self.options.contestants.iter().filter_map(of).min_by(f64::total_cmp)
     }
 
-    fn fail(&mut self, strategy: Strategy, cell: Cell, error: &io::Error) {
-        self.run.failures.push(format!("{strategy}, {cell}: {error}"));
+    fn fail(&mut self, contestant: Contestant, cell: Cell, error: &io::Error) {
+        self.run.failures.push(format!("{contestant}, {cell}: {error}"));
     }
 
     /// How many connections a select is served that has the limit of a fixed fd_set.
     fn cliff(&mut self) -> io::Result<()> {
         let settings = Settings { accept_max: ACCEPTS_BEFORE_MEASURING, is_eager: false };
-        let strategy = Strategy::Select { limit: Some(1024) };
+        let strategy = Contestant::Strategy(Strategy::Select { limit: Some(1024) });
         for opened in [256, 512, 768, 1024, 1280, 1536] {
             if self.interrupted() || opened > hold::connections_max()? {
                 return Ok(());
@@ -307,4 +413,13 @@ impl<'a> Lab<'a> {
         }
         Ok(())
     }
+}
+
+/// Why a server can't be measured with as many connections as `load` has, if it can't.
+fn does_not_fit(load: &Load, measured: &Measured) -> Option<String> {
+    let (opened, turned_away) = (thousands(measured.opened as u64), measured.errors.turned_away);
+    if turned_away > 0 {
+        return Some("it has no room for as many, and turns who comes away with 503".into());
+    }
+    (measured.opened < load.connections).then(|| format!("it took no more than {opened}"))
 }

@@ -5,7 +5,19 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tripoll::http::Answer;
+use tripoll::{HttpServer, Model, Response};
+
+/// How long a slow handler sleeps or computes.
+pub const SLOW: Duration = Duration::from_millis(5);
+
+/// Requests that have the server compute in work that is done beside them.
+pub const COMPUTING: usize = 4;
+
+/// Rounds that are timed to know how many take so long, and how often: the quickest counts.
+const ROUNDS_TIMED: u64 = 200_000;
+const TIMES: usize = 20;
 
 /// A folder with the files of every work; gone with this value.
 pub struct Site(PathBuf);
@@ -33,14 +45,50 @@ impl Drop for Site {
     }
 }
 
-/// The bytes that ask for a piece of `work`, and how many requests they are.
-pub fn request(work: Work) -> (Vec<u8>, usize) {
-    let (path, field, times) = match work {
-        Work::Keepalive => ("/1k.txt", "", 1),
-        Work::Close => ("/1k.txt", "Connection: close\r\n", 1),
-        Work::Large => ("/1m.bin", "", 1),
-        Work::Pipelined => ("/1k.txt", "", PIPELINE_DEPTH),
+/// The same server with handlers that are slow: one that sleeps, one that computes as many rounds as it is asked for. Who serves all by one
+/// thread sleeps by its timers, as it should; who has a thread for a connection lets that sleep.
+pub fn add_routes(server: HttpServer, model: Model) -> HttpServer {
+    let sleep = move || match model {
+        Model::Reactor => Answer::after(SLOW, || Response::text("slept\n")),
+        Model::Iterative | Model::Fork { .. } | Model::Prefork { .. } | Model::Threads | Model::ThreadPool { .. } => {
+            std::thread::sleep(SLOW);
+            Response::text("slept\n").into()
+        }
     };
+    server.route("GET", "/lab/sleep", move |_| sleep()).route("GET", "/lab/compute/{rounds}", |request| {
+        std::hint::black_box(compute(request.param("rounds").parse().unwrap_or(0)));
+        Response::text("computed\n")
+    })
+}
+
+/// Computes, without memory or the kernel.
+#[inline(never)]
+fn compute(rounds: u64) -> u64 {
+    (0..rounds).fold(1, |state: u64, round| (state ^ round).wrapping_mul(6_364_136_223_846_793_005).rotate_left(17))
+}
+
+/// How many rounds the core computes in [`SLOW`] that this runs on: all servers are asked for as many, so that who is interrupted does not get
+/// away with less.
+pub fn rounds() -> u64 {
+    let time = |_| {
+        let begun = Instant::now();
+        std::hint::black_box(compute(std::hint::black_box(ROUNDS_TIMED)));
+        begun.elapsed()
+    };
+    let quickest = (0..TIMES).map(time).min().expect("it was timed");
+    (ROUNDS_TIMED as f64 * SLOW.as_secs_f64() / quickest.as_secs_f64()) as u64
+}
+
+/// The bytes that ask for a piece of `work`, and how many requests they are. Who computes does so for `rounds`.
+pub fn request(work: Work, rounds: u64) -> (Vec<u8>, usize) {
+    let path = match work {
+        Work::Keepalive | Work::Close | Work::Pipelined | Work::Beside => "/1k.txt",
+        Work::Large => "/1m.bin",
+        Work::Sleep | Work::SleepClose => "/lab/sleep",
+        Work::Compute | Work::ComputeClose => &format!("/lab/compute/{rounds}"),
+    };
+    let field = if work.closes() { "Connection: close\r\n" } else { "" };
+    let times = if work == Work::Pipelined { PIPELINE_DEPTH } else { 1 };
     (format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n").repeat(times).into_bytes(), times)
 }
 

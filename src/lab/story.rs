@@ -1,14 +1,15 @@
 //! What a group of rows comes to, in one sentence: computed from its figures, or it is said that they decide nothing.
 
+use super::models;
 use super::plan::Offer;
 use super::row::{Row, Summary};
 use super::text::{figure, thousands, time};
 
 /// Ratios nearer to 1 than this are no difference: rounds on one machine vary by as much.
-const SAME: f64 = 1.15;
+pub const SAME: f64 = 1.15;
 
 /// How a sentence ends that decides nothing.
-const NO_VERDICT: &str = "no verdict.";
+pub const NO_VERDICT: &str = "no verdict.";
 
 /// From here on it matters that other programs ran too.
 pub const DISTURBED_PERCENT: f64 = 5.0;
@@ -21,6 +22,9 @@ pub fn sentence(group: &[Summary<'_>]) -> String {
     let sound: Vec<&Summary<'_>> = group.iter().filter(|one| one.is_good()).collect();
     if sound.len() < 2 {
         return "There is nothing to compare.".into();
+    }
+    if sound[0].rows[0].model.is_some() {
+        return models::sentence(&sound);
     }
     match sound[0].cell.offer {
         Offer::Closed => by_cpu(&sound),
@@ -45,7 +49,7 @@ fn by_cpu(sound: &[&Summary<'_>]) -> String {
     if ratio < SAME {
         return format!("{beside} the strategies cost the same: {low} to {high} µs of CPU a request.");
     }
-    if overlap(dear, cheap) {
+    if overlap(dear, cheap, Row::cpu) {
         return format!("{beside} rounds differ as much as strategies do: {low} to {high} µs of CPU a request.");
     }
     let times = |other: &Summary<'_>| dear.median(Row::cpu) / other.median(Row::cpu);
@@ -75,7 +79,7 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
     let (worst, best) = (slow.median(|row| row.p99), quick.median(|row| row.p99));
     let at = format!("At {} requests/s, counted from when each was due,", thousands(rate));
     let disturbed = sound.iter().map(|one| one.median(Row::disturbed)).fold(0.0, f64::max) * 100.0;
-    let is_noise = slow.rows.len() > 1 && slow.spread(|row| row.p99).least <= quick.spread(|row| row.p99).greatest;
+    let is_noise = overlap(slow, quick, |row| row.p99);
     match sound.iter().find(|one| one.is_generators()) {
         Some(_) if disturbed >= DISTURBED_PERCENT => {
             format!(
@@ -83,7 +87,7 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
             )
         }
         Some(_) => format!("{at} the generator itself was late: {NO_VERDICT}"),
-        None if disturbed >= TAKEN_PERCENT => {
+        None if taken(sound).is_some() => {
             format!("{at} other programs took {disturbed:.0} % of the time of these cores: {NO_VERDICT}")
         }
         None if is_noise => {
@@ -101,15 +105,23 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
     }
 }
 
-/// Whether a round of the dear one was as cheap as a round of the cheap one.
-fn overlap(dear: &Summary<'_>, cheap: &Summary<'_>) -> bool {
-    dear.rows.len() > 1 && dear.spread(Row::cpu).least <= cheap.spread(Row::cpu).greatest
+/// Whether a round of the one that has more was as low as a round of the one that has less.
+pub fn overlap(more: &Summary<'_>, less: &Summary<'_>, value: fn(&Row) -> f64) -> bool {
+    more.rows.len() > 1 && more.spread(value).least <= less.spread(value).greatest
 }
 
-fn most<'a, 'b>(of: &[&'a Summary<'b>], value: fn(&Row) -> f64) -> &'a Summary<'b> {
+/// The percentage of the time that other programs took, where it was so much that requests a second and latencies are theirs.
+pub fn taken(sound: &[&Summary<'_>]) -> Option<f64> {
+    let disturbed = sound.iter().map(|one| one.median(Row::disturbed)).fold(0.0, f64::max) * 100.0;
+    (disturbed >= TAKEN_PERCENT).then_some(disturbed)
+}
+
+/// The one with the most of it.
+pub fn most<'a, 'b>(of: &[&'a Summary<'b>], value: fn(&Row) -> f64) -> &'a Summary<'b> {
     of.iter().max_by(|a, b| a.median(value).total_cmp(&b.median(value))).expect("there are two")
 }
 
-fn least<'a, 'b>(of: &[&'a Summary<'b>], value: fn(&Row) -> f64) -> &'a Summary<'b> {
+/// The one with the least of it.
+pub fn least<'a, 'b>(of: &[&'a Summary<'b>], value: fn(&Row) -> f64) -> &'a Summary<'b> {
     of.iter().min_by(|a, b| a.median(value).total_cmp(&b.median(value))).expect("there are two")
 }

@@ -1,14 +1,22 @@
-//! The table at the end: of each cell the strategies, a line each, then what they come to in one sentence.
+//! The table at the end: of each cell the contestants, a line each, then what they come to in one sentence.
 
+use super::plan::Work;
 use super::report;
 use super::row::{Row, Spread, Summary, summaries};
-use super::run::Run;
-use super::story;
-use super::text::{figure, size, thousands, time};
+use super::run::{Run, Subject};
+use super::text::{amount, figure, size, thousands, time};
+use super::{models, story};
 use std::fmt::Write;
 
 /// The names of what [`line`] gives.
-pub const COLUMNS: [&str; 12] = [
+pub fn columns(subject: Subject) -> &'static [&'static str] {
+    match subject {
+        Subject::Strategies => &OF_STRATEGIES,
+        Subject::Models => &OF_MODELS,
+    }
+}
+
+const OF_STRATEGIES: [&str; 12] = [
     "strategy",
     "req/s",
     "CPU µs/req",
@@ -23,32 +31,35 @@ pub const COLUMNS: [&str; 12] = [
     "RSS",
 ];
 
+const OF_MODELS: [&str; 10] =
+    ["model", "req/s", "served", "CPU µs/req", "min–max", "p50", "p99", "p99.9", "memory", "a connection"];
+
 /// All of it, as text.
 pub fn render(run: &Run) -> String {
     let mut text = String::new();
     for group in summaries(&run.rows) {
         push(&mut text, &title(&group));
-        let lines: Vec<[String; 12]> = group.iter().map(line).collect();
-        let widths: Vec<usize> = (0..COLUMNS.len())
-            .map(|at| lines.iter().map(|line| line[at].chars().count()).chain([COLUMNS[at].chars().count()]).max())
-            .map(|widest| widest.expect("there is the heading"))
-            .collect();
-        push_line(&mut text, &COLUMNS.map(str::to_string), &widths, "");
+        let heads: Vec<String> = columns(run.subject).iter().map(|name| (*name).to_string()).collect();
+        let lines: Vec<Vec<String>> = group.iter().map(line).collect();
+        let widest = |at: usize| lines.iter().chain([&heads]).map(|line| line[at].chars().count()).max();
+        let widths: Vec<usize> = (0..heads.len()).map(|at| widest(at).expect("there is the heading")).collect();
+        push_line(&mut text, &heads, &widths, "");
         for (line, summary) in lines.iter().zip(&group) {
             push_line(&mut text, line, &widths, &marks(summary));
         }
-        for line in &group {
+        for line in group.iter().filter(|_| run.subject == Subject::Strategies) {
             push(&mut text, &format!("    {}: {}", line.strategy, calls(line)));
         }
         push(&mut text, &format!("  → {}\n", story::sentence(&group)));
     }
+    push(&mut text, &models::markdown(run));
     let ceilings = run.ceilings.iter().map(|(work, ceiling)| format!("{work} {}/s", thousands(*ceiling as u64)));
     let ceilings: Vec<String> = ceilings.collect();
     if !ceilings.is_empty() {
         push(&mut text, &format!("The generator's own ceiling: {}.", ceilings.join(", ")));
     }
-    if let Some(share) = disturbance(run) {
-        push(&mut text, &share);
+    if let Some(share) = disturbance(run).filter(|_| run.subject == Subject::Strategies) {
+        push(&mut text, &share); // Of models it stands at their figures.
     }
     let facts = run.machine.facts().map(|(name, value)| format!("{name}: {value}"));
     push(&mut text, &facts.join("; "));
@@ -94,14 +105,39 @@ pub fn title(group: &[Summary<'_>]) -> String {
     let rate = rate.map(|rate| format!(": {} offered/s", thousands(rate as u64))).unwrap_or_default();
     let rounds = rows.iter().map(|row| row.round).max().unwrap_or(0) + 1;
     let plural = if rounds == 1 { "" } else { "s" };
-    format!("{}{rate} ({rounds} round{plural})", group[0].cell)
+    format!("{}{rate} ({rounds} round{plural})", cell_of(group))
 }
 
-/// The medians of a strategy in a cell, as text.
-pub fn line(summary: &Summary<'_>) -> [String; 12] {
+/// What its cell is called.
+pub fn cell_of(group: &[Summary<'_>]) -> String {
+    match group[0].rows[0].model {
+        Some(_) => group[0].cell.of_models(),
+        None => group[0].cell.to_string(),
+    }
+}
+
+/// The medians of a contestant in a cell, as text.
+pub fn line(summary: &Summary<'_>) -> Vec<String> {
     let median = |value: fn(&Row) -> f64| summary.median(value);
     let Spread { median: cpu, least, greatest } = summary.spread(Row::cpu);
-    [
+    if summary.rows[0].model.is_some() {
+        let size = |value: fn(&Row) -> Option<f64>| summary.median_of(value).map_or("–".into(), amount);
+        let (asked, starved) = (summary.cell.active, median(|row| row.starved() as f64) as usize);
+        // Of two kinds of requests together it says nothing of either.
+        let costs = match summary.cell.work {
+            Work::Beside => ["–".into(), "–".into()],
+            _ => [figure(cpu), format!("{}–{}", figure(least), figure(greatest))],
+        };
+        let first = [
+            summary.strategy.into(),
+            thousands(median(|row| row.requests_per_second).round() as u64),
+            if starved > 0 { format!("{} of {asked}", asked - starved) } else { asked.to_string() },
+        ];
+        let times = [time(median(|row| row.p50)), time(median(|row| row.p99)), time(median(|row| row.p999))];
+        let last = [size(Row::memory), size(Row::memory_a_connection)];
+        return [&first[..], &costs, &times, &last].concat();
+    }
+    vec![
         summary.strategy.into(),
         thousands(median(|row| row.requests_per_second).round() as u64),
         figure(cpu),
@@ -128,7 +164,7 @@ fn calls(summary: &Summary<'_>) -> String {
     format!("{} system calls a request ({}); interest changes {changes}", figure(total), said.join(", "))
 }
 
-fn push_line(text: &mut String, cells: &[String; 12], widths: &[usize], marks: &str) {
+fn push_line(text: &mut String, cells: &[String], widths: &[usize], marks: &str) {
     let mut line = format!("  {:<1$}", cells[0], widths[0]);
     for (cell, width) in cells.iter().zip(widths).skip(1) {
         write!(line, "  {cell:>width$}").expect("writing to memory does not fail");
@@ -143,8 +179,10 @@ pub fn marks(summary: &Summary<'_>) -> String {
     let kinds = [
         ("connect", total(|row| row.errors_connect)),
         ("closed early", total(|row| row.errors_closed)),
+        ("turned away", total(|row| row.errors_turned_away)),
         ("wrong answer", total(|row| row.errors_answer)),
         ("no answer", total(|row| row.errors_timeout)),
+        ("none ever", total(|row| if row.model.is_some() { 0 } else { row.errors_starved })),
         ("idle lost", total(|row| row.idle_lost)),
         ("rounds without any answer", total(|row| u64::from(row.requests == 0))),
     ];
@@ -153,6 +191,10 @@ pub fn marks(summary: &Summary<'_>) -> String {
             0 => {}
             _ => marks += &format!("  ERRORS: {kind} {}", thousands(count)),
         }
+    }
+    let gave_way: u64 = summary.rows.iter().filter_map(|row| row.model).map(|model| model.gave_way).sum();
+    if gave_way > 0 {
+        marks += &format!("  {} gave way that seemed idle", thousands(gave_way));
     }
     if summary.is_generators() && summary.rows.iter().any(|row| row.offered_per_second.is_some()) {
         let late = time(summary.median(|row| row.lateness_p99));

@@ -33,6 +33,15 @@ pub fn time(microseconds: f64) -> String {
     }
 }
 
+/// Bytes in the unit that fits: `160 B`, `84.2 KiB`, `1.20 MiB`.
+pub fn amount(bytes: f64) -> String {
+    match bytes.max(0.0) {
+        bytes if bytes < 1024.0 => format!("{bytes:.0} B"),
+        bytes if bytes < 1024.0 * 1024.0 => format!("{} KiB", figure(bytes / 1024.0)),
+        bytes => format!("{} MiB", figure(bytes / 1024.0 / 1024.0)),
+    }
+}
+
 /// `2.4 MiB`
 pub fn size(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
@@ -50,5 +59,7 @@ mod tests {
         cases.iter().for_each(|(value, want)| assert_eq!(figure(*value), *want));
         let cases = [(12.34, "12.3 µs"), (4_560.0, "4.56 ms"), (2_000_000.0, "2.00 s")];
         cases.iter().for_each(|(value, want)| assert_eq!(time(*value), *want));
+        let cases = [(-3.0, "0 B"), (160.4, "160 B"), (2048.0, "2.00 KiB"), (1_572_864.0, "1.50 MiB")];
+        cases.iter().for_each(|(value, want)| assert_eq!(amount(*value), *want));
     }
 }

@@ -37,6 +37,8 @@ pub enum Whose {
     Process,
     /// The calling thread.
     Thread,
+    /// Processes that this one forked and waited for, and those that they did.
+    Children,
 }
 
 /// CPU time spent. The sum is exact; how it divides is sampled at each tick of the clock (proc(5)).
@@ -60,6 +62,7 @@ pub fn cpu_time(whose: Whose) -> io::Result<CpuTime> {
     let who = match whose {
         Whose::Process => libc::RUSAGE_SELF,
         Whose::Thread => libc::RUSAGE_THREAD,
+        Whose::Children => libc::RUSAGE_CHILDREN,
     };
     // SAFETY: rusage is plain numbers, for which all-zero is valid.
     let mut usage: libc::rusage = unsafe { zeroed() };

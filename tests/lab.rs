@@ -445,6 +445,30 @@ fn a_row_in_which_the_generator_was_the_bottleneck_gives_no_verdict() {
 }
 
 #[test]
+fn a_sentence_names_those_that_it_speaks_of_where_not_all_have_a_verdict() {
+    let folder = TempDir::new().unwrap();
+    let words = ["compare", "--idle", "0", "--active", "2", "--rounds", "1", "--seconds", "0.1", "--work", "close"];
+    let words = [&words[..], &["--backends", "select,poll,epoll", "--out", "run"]].concat();
+    let (code, table, _) = Process::new(command(&words, folder.path())).end();
+    assert_eq!(code, Some(0), "{}", table.join("\n"));
+    let path = folder.path().join("run/run.json");
+    let measured = std::fs::read(&path).unwrap();
+    for (share_beside_epoll, who) in [(0.2, "select and poll cost"), (0.99, "the strategies cost")] {
+        let mut run: serde_json::Value = serde_json::from_slice(&measured).unwrap();
+        for row in run["rows"].as_array_mut().unwrap() {
+            let is_marked = share_beside_epoll == 0.2 && row["strategy"] == "epoll";
+            row["generator_share"] = if is_marked { 0.99 } else { 0.2 }.into();
+            row["server_share"] = 0.5.into();
+            row["server"]["user_microseconds"] = 0.into();
+            row["server"]["system_microseconds"] = row["server"]["answers"].clone(); // 1 µs a request each.
+        }
+        std::fs::write(&path, run.to_string()).unwrap();
+        let (_, table, _) = Process::new(command(&["compare", "--from", "run"], folder.path())).end();
+        assert!(table.iter().any(|line| line.contains("→ ") && line.contains(who)), "{}", table.join("\n"));
+    }
+}
+
+#[test]
 fn descriptors_that_do_not_fit_are_said_and_left_out() {
     let folder = TempDir::new().unwrap();
     let mut run = Command::new("sh");

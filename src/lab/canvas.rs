@@ -52,8 +52,7 @@ pub struct Bar {
 /// Points of who has a pool, or one worker, have a form of their own, for those who see fewer colours.
 const TRIANGLES: [&str; 3] = ["prefork", "thread-pool", "iterative"];
 
-/// Lines of which the names have no place in the corner: they stand above, so many in a row.
-const NAMES_IN_CORNER_MAX: usize = 4;
+/// The names of lines stand above them, so many in a row.
 const NAMES_A_ROW: usize = 4;
 const NAME_WIDTH: i32 = 138;
 const NAME_HEIGHT: i32 = 22;
@@ -86,14 +85,6 @@ impl Canvas {
         let points = || lines.iter().flat_map(|line| &line.points);
         let (x0, x1) = bounds(points().map(|point| point.0), &self.x_scale);
         let (y0, y1) = bounds(points().flat_map(|point| [point.1.least, point.1.greatest]), &self.y_scale);
-        let y1 = if lines.len() <= NAMES_IN_CORNER_MAX
-            && points().any(|(x, y)| {
-                is_under_legend(share(*x, x0, x1, &self.x_scale), share(y.greatest, y0, y1, &self.y_scale))
-            }) {
-            higher(y0, y1, &self.y_scale)
-        } else {
-            y1
-        };
         draw(|area| match (&self.x_scale, &self.y_scale) {
             (Scale::Log, Scale::Log) => self.on(area, (x0..x1).log_scale(), (y0..y1).log_scale(), lines),
             (_, Scale::Log) => self.on(area, x0..x1, (y0..y1).log_scale(), lines),
@@ -108,11 +99,11 @@ impl Canvas {
         X::CoordDescType: ValueFormatter<f64>,
         Y::CoordDescType: ValueFormatter<f64>,
     {
-        let names_above = if lines.len() > NAMES_IN_CORNER_MAX { lines.len().div_ceil(NAMES_A_ROW) as i32 } else { 0 };
+        let rows_of_names = lines.len().div_ceil(NAMES_A_ROW) as i32;
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .margin_right(24)
-            .margin_top(12 + names_above * NAME_HEIGHT)
+            .margin_top(12 + rows_of_names * NAME_HEIGHT)
             .x_label_area_size(48)
             .y_label_area_size(72)
             .build_cartesian_2d(x, y)?;
@@ -132,7 +123,7 @@ impl Canvas {
             .bold_line_style(GRID_COLOUR)
             .axis_style(TEXT_COLOUR)
             .label_style(font.clone())
-            .axis_desc_style(font.clone())
+            .axis_desc_style(font)
             .x_labels(labels)
             .y_labels(8)
             .x_label_formatter(&name_x)
@@ -144,12 +135,7 @@ impl Canvas {
         for line in lines {
             let colour = colour(&line.name);
             let medians = line.points.iter().map(|(x, y)| (*x, y.median));
-            let drawn = chart.draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)))?;
-            if names_above == 0 {
-                drawn
-                    .label(line.name.clone())
-                    .legend(move |(x, y)| Rectangle::new([(x, y - 3), (x + 18, y + 3)], colour.filled()));
-            }
+            chart.draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)))?;
             match TRIANGLES.contains(&line.name.as_str()) {
                 true => chart.draw_series(medians.map(|point| TriangleMarker::new(point, 6, colour.filled())))?,
                 false => chart.draw_series(medians.map(|point| Circle::new(point, 4, colour.filled())))?,
@@ -158,10 +144,7 @@ impl Canvas {
                 |(x, y): &(f64, Spread)| PathElement::new([(*x, y.least), (*x, y.greatest)], colour.stroke_width(1));
             chart.draw_series(line.points.iter().map(reach))?;
         }
-        if names_above > 0 {
-            return name_above(area, lines);
-        }
-        chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).margin(14).label_font(font).draw()
+        name_above(area, lines)
     }
 
     /// Stacked bars, in groups.
@@ -183,7 +166,7 @@ impl Canvas {
         draw(|area| {
             let mut chart = ChartBuilder::on(area)
                 .margin(12)
-                .x_label_area_size(52)
+                .x_label_area_size(60)
                 .y_label_area_size(56)
                 .build_cartesian_2d(-0.6..bars.len() as f64 - 0.4, 0.0..highest)?;
             let font = (FONT, FONT_SIZE).into_font().color(&TEXT_COLOUR);
@@ -209,11 +192,13 @@ impl Canvas {
             for (at, words) in words.iter().enumerate() {
                 let (group, name) = words.split_once(' ').unwrap_or((words, ""));
                 let (x, y) = chart.backend_coord(&(at as f64, 0.0));
-                area.draw(&Text::new(name.to_string(), (x, y + 8), centre.clone()))?;
+                for (line, part) in name.split('-').enumerate() {
+                    area.draw(&Text::new(part.to_string(), (x, y + 6 + line as i32 * 13), centre.clone()))?;
+                }
                 if at == 0 || !words.starts_with(&bars[at - 1].group) {
                     let last = bars.iter().rposition(|bar| bar.group == group).unwrap_or(at);
                     let (end, _) = chart.backend_coord(&(last as f64, 0.0));
-                    area.draw(&Text::new(group.to_string(), ((x + end) / 2, y + 30), centre.clone()))?;
+                    area.draw(&Text::new(group.to_string(), ((x + end) / 2, y + 38), centre.clone()))?;
                 }
             }
             chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).margin(14).label_font(font).draw()
@@ -289,27 +274,6 @@ fn word(words: &[String], value: f64) -> String {
     let whole = value.round();
     let is_whole = (value - whole).abs() < 1e-6 && whole >= 0.0;
     if is_whole { words.get(whole as usize).cloned().unwrap_or_default() } else { String::new() }
-}
-
-/// How far along its axis a value lies, of 1.
-fn share(value: f64, low: f64, high: f64, scale: &Scale) -> f64 {
-    match scale {
-        Scale::Log => (value / low).ln() / (high / low).ln(),
-        Scale::Linear | Scale::Words(_) => (value - low) / (high - low),
-    }
-}
-
-/// Names of lines stand in the upper left corner.
-fn is_under_legend(x: f64, y: f64) -> bool {
-    x < 0.3 && y > 0.65
-}
-
-/// An end of the axis that leaves the upper third to the names.
-fn higher(low: f64, high: f64, scale: &Scale) -> f64 {
-    match scale {
-        Scale::Log => high * (high / low).sqrt(),
-        Scale::Linear | Scale::Words(_) => high + (high - low) / 2.0,
-    }
 }
 
 /// From below the least value to above the greatest.

@@ -47,7 +47,9 @@ fn by_cpu(sound: &[&Summary<'_>]) -> String {
     };
     let (low, high) = (figure(cheap.median(Row::cpu)), figure(dear.median(Row::cpu)));
     if ratio < SAME {
-        return format!("{beside} the strategies cost the same: {low} to {high} µs of CPU a request.");
+        // Not all may have a verdict.
+        let who = if busy.len() == sound.len() { "the strategies".into() } else { names(&busy) };
+        return format!("{beside} {who} cost the same: {low} to {high} µs of CPU a request.");
     }
     if overlap(dear, cheap, Row::cpu) {
         return format!("{beside} rounds differ as much as strategies do: {low} to {high} µs of CPU a request.");
@@ -69,6 +71,16 @@ fn by_cpu(sound: &[&Summary<'_>]) -> String {
             format!("{beside}, {} pays for {changes} changes of interest a request: {verdict}.", dear.strategy)
         }
         (..) => format!("{beside}, {} comes to {verdict}.", dear.strategy),
+    }
+}
+
+/// `select and poll`
+fn names(of: &[&Summary<'_>]) -> String {
+    let names: Vec<&str> = of.iter().map(|one| one.strategy).collect();
+    match names.split_last() {
+        Some((last, others @ [_, ..])) => format!("{} and {last}", others.join(", ")),
+        Some((last, [])) => (*last).into(),
+        None => String::new(),
     }
 }
 

@@ -12,7 +12,7 @@ mod privileges;
 mod signals;
 mod users;
 
-use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::{FromArgMatches, error::ErrorKind};
 use console::Console;
 use demo::Demo;
 use options::Options;
@@ -40,7 +40,7 @@ const OPENERS: [&[&str]; 6] =
 
 /// Exit codes: 0 when it was told to stop, 1 when it can't run, 2 when it was called wrongly (clap's).
 pub fn main() -> ExitCode {
-    let matches = Options::command().get_matches();
+    let matches = options::command().get_matches();
     #[allow(unused_mut)] // The lab takes its part out.
     let mut options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     #[cfg(feature = "lab")]
@@ -53,13 +53,13 @@ pub fn main() -> ExitCode {
         return code(browse(url));
     }
     if let Some(message) = options::misplaced(&matches, options.model()) {
-        Options::command().error(ErrorKind::ArgumentConflict, message).exit();
+        options::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
-        Options::command().error(ErrorKind::ArgumentConflict, error).exit();
+        options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
     let users =
-        users::of(&options).unwrap_or_else(|error| Options::command().error(ErrorKind::ValueValidation, error).exit());
+        users::of(&options).unwrap_or_else(|error| options::command().error(ErrorKind::ValueValidation, error).exit());
     code(serve(options, users))
 }
 

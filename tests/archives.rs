@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 use tripoll::files::{DotNames, Options};
 use tripoll::http::{Body, Stream};
 use tripoll::poller::Strategy;
@@ -24,6 +25,7 @@ use tripoll::{HttpServer, Response, offload};
 
 on_every_backend! {
     an_archive_has_what_is_served_and_nothing_else,
+    a_zip_says_when_a_file_changed_whatever_the_zone,
     a_file_that_changes_while_it_is_sent_breaks_the_archive_off,
     readers_that_are_slow_keep_no_thread,
     where_threads_are_few_every_archive_is_whole_in_the_end,
@@ -179,7 +181,28 @@ fn an_archive_has_what_is_served_and_nothing_else(strategy: Strategy) {
     // Bytes that are no UTF-8 a tar has as they are, and a zip by their numbers.
     write(running.folder.path(), OsStr::from_bytes(b"b/\xff"), b"bytes");
     assert!(of_tar(&download(&running, "/b/?tar")).contains_key(&b"b/\xff"[..]));
-    assert!(of_zip(download(&running, "/b/?zip")).contains_key(&b"b/%FF"[..]));
+    // So a zip has what DOS has no names with, where it can't have it as it is.
+    for name in ["12:30", "back\\slash", "\u{e4}12:30"] {
+        write(running.folder.path(), format!("b/{name}"), b"");
+    }
+    let of_zip = of_zip(download(&running, "/b/?zip"));
+    for name in [&b"b/%FF"[..], b"b/12:30", b"b/back\\slash", "b/\u{e4}12%3A30".as_bytes()] {
+        assert!(of_zip.contains_key(name), "{}", name.escape_ascii());
+    }
+}
+
+fn a_zip_says_when_a_file_changed_whatever_the_zone(strategy: Strategy) {
+    let running = Running::new(strategy, |server| server);
+    write(running.folder.path(), "d/one", b"1");
+    let path = running.folder.path().join("d/one");
+    let time = UNIX_EPOCH + Duration::from_secs(1_700_000_001);
+    OpenOptions::new().append(true).open(path).unwrap().set_modified(time).unwrap();
+    let archive = download(&running, "/d/?zip");
+    let times = |bytes: &[u8]| bytes.windows(9).filter(|nine| *nine == b"UT\x05\0\x01\x01\xf1\x53\x65").count();
+    assert_eq!(times(&archive), 2, "before the content and in the directory");
+    let mut zip = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
+    let of_dos = zip.by_name("d/one").unwrap().last_modified().unwrap();
+    assert_eq!(of_dos.to_string(), "2023-11-14 22:13:20", "in UTC, to two seconds");
 }
 
 #[test]

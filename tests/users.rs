@@ -7,8 +7,9 @@ mod running;
 mod serving;
 
 use backends::on_every_backend;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use client::{Client, read_answer};
-use data_encoding::BASE64;
 use process::{Process, command};
 use running::Running;
 use serving::Serving;
@@ -32,7 +33,7 @@ on_every_backend! {
 const ANN: &str = "ann:$2y$04$QShqNOxyqIJZ4kjXljUqD.8uITh2uYWuTqXt/3PsHiZc4qGl7EtQu";
 
 fn basic(credentials: &str) -> String {
-    format!("Authorization: Basic {}\r\n", BASE64.encode(credentials.as_bytes()))
+    format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(credentials.as_bytes()))
 }
 
 fn users(all: &[&str]) -> Users {

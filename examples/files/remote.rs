@@ -3,7 +3,8 @@
 //! Invariant: whatever the server says reaches a person through `names::shown` alone, and of no answer more is kept than a bound.
 
 use crate::names::{entry_name, shown};
-use data_encoding::BASE64;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -298,7 +299,7 @@ impl Login {
             None => Login { user: Some(said.into()), authorization: None },
             Some((user, _)) => {
                 // RFC 7617
-                let authorization = format!("Basic {}", BASE64.encode(said.as_bytes()));
+                let authorization = format!("Basic {}", BASE64_STANDARD.encode(said.as_bytes()));
                 Login { user: Some(user.into()), authorization: Some(authorization) }
             }
         }

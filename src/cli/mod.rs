@@ -12,12 +12,13 @@ mod privileges;
 mod signals;
 mod users;
 
-use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::{FromArgMatches, error::ErrorKind};
 use console::Console;
 use demo::Demo;
 use options::Options;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,9 +33,14 @@ use tripoll::{HttpServer, Model, http, reactor};
 /// What is served where no DIR is given.
 const DEFAULT_DIRECTORY: &str = "static";
 
+/// What shows a page in the browser that its reader likes best, in the order in which it is tried: on any desktop, on GNOME's, on KDE's, on the
+/// Windows around a Linux.
+const OPENERS: [&[&str]; 6] =
+    [&["xdg-open"], &["gio", "open"], &["kde-open"], &["kde-open6"], &["kde-open5"], &["wslview"]];
+
 /// Exit codes: 0 when it was told to stop, 1 when it can't run, 2 when it was called wrongly (clap's).
 pub fn main() -> ExitCode {
-    let matches = Options::command().get_matches();
+    let matches = options::command().get_matches();
     #[allow(unused_mut)] // The lab takes its part out.
     let mut options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     #[cfg(feature = "lab")]
@@ -44,16 +50,16 @@ pub fn main() -> ExitCode {
         (None, None) => {}
     }
     if let Some(url) = &options.browse {
-        return code(open::that_detached(url).map_err(|error| error.to_string()));
+        return code(browse(url));
     }
     if let Some(message) = options::misplaced(&matches, options.model()) {
-        Options::command().error(ErrorKind::ArgumentConflict, message).exit();
+        options::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     if let Err(error) = Strategy::new(options.backend, options.trigger, options.select_limit) {
-        Options::command().error(ErrorKind::ArgumentConflict, error).exit();
+        options::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
     let users =
-        users::of(&options).unwrap_or_else(|error| Options::command().error(ErrorKind::ValueValidation, error).exit());
+        users::of(&options).unwrap_or_else(|error| options::command().error(ErrorKind::ValueValidation, error).exit());
     code(serve(options, users))
 }
 
@@ -227,8 +233,8 @@ fn say_where(server: &BoundServer, directory: &Path, options: &Options, confinem
     let _ = stdout.flush();
 }
 
-/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address. A child starts it: to see how that goes
-/// takes a thread, and a thread of this process would stay outside the sandbox.
+/// Shows the server in a browser. One that listens everywhere is asked at this machine's own address. A child starts it, so that it is
+/// nobody's child when that is gone, and leaves no zombie here.
 fn open_browser(address: SocketAddr) {
     let mut address = address;
     match address.ip() {
@@ -245,4 +251,18 @@ fn open_browser(address: SocketAddr) {
         Err(error) => error.to_string(),
     };
     let _ = writeln!(std::io::stderr(), "tripoll: no browser could be opened ({failed}); open {url} yourself");
+}
+
+/// Starts the first opener that is there, and leaves it to itself: nobody waits for it, and Ctrl-C at this terminal does not reach it.
+fn browse(url: &str) -> Result<(), String> {
+    for opener in OPENERS {
+        let mut command = Command::new(opener[0]);
+        command.args(&opener[1..]).arg(url).process_group(0);
+        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("{}: {error}", opener[0])),
+        }
+    }
+    Err(format!("there is none of {}", OPENERS.map(|opener| opener[0]).join(", ")))
 }

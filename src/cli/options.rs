@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Parser, ValueEnum};
+use clap::{ArgMatches, CommandFactory, Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::files::Overwrite;
@@ -43,6 +43,17 @@ outside DIR is unless --follow-links lets links lead there. Sizes are bytes, or 
 Ctrl-C (SIGINT) or SIGTERM ends it when what is in flight is finished; a second one ends it at once.
 Exit codes: 0 it was told to end, 1 it cannot run, 2 it was called wrongly, 130 or 143 a second signal.";
 
+/// The command line. What can be said there the environment can say too: `TRIPOLL_IDLE_TIMEOUT` is `--idle-timeout`.
+pub fn command() -> clap::Command {
+    Options::command().mut_args(|arg| match arg.get_long() {
+        Some(long) if !arg.is_hide_set() => {
+            let variable: &'static str = format!("TRIPOLL_{}", long.to_ascii_uppercase().replace('-', "_")).leak();
+            arg.env(variable).hide_env(true)
+        }
+        Some(_) | None => arg,
+    })
+}
+
 /// Serves a folder over HTTP/1.1 on one thread, waiting by select, poll or epoll.
 #[derive(Debug, Parser)]
 #[command(version, after_help = "--help has more options, says more of each, and has examples.", after_long_help = EXAMPLES)]
@@ -54,7 +65,7 @@ pub struct Options {
     pub command: Option<Command>,
 
     /// The folder to serve [default: ./static]
-    #[arg(value_name = "DIR", env = "TRIPOLL_DIR", hide_env = true)]
+    #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
 
     /// Address to listen at; can be given several times
@@ -62,11 +73,11 @@ pub struct Options {
     /// IPv4, IPv6 (in brackets where a port follows), or a name, of which every address is listened at on one port. 0.0.0.0 and
     /// [::] let others on the network in.
     #[arg(short, long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1", help_heading = "Where")]
-    #[arg(env = "TRIPOLL_BIND", hide_env = true, value_delimiter = ',')]
+    #[arg(value_delimiter = ',')]
     pub bind: Vec<String>,
 
     /// Port, where --bind has none; 0 lets the kernel choose
-    #[arg(short, long, default_value_t = 8000, help_heading = "Where", env = "TRIPOLL_PORT", hide_env = true)]
+    #[arg(short, long, default_value_t = 8000, help_heading = "Where")]
     pub port: u16,
 
     /// A user who may write: name and password, or its bcrypt hash
@@ -74,19 +85,17 @@ pub struct Options {
     /// Can be given several times. On the command line other users of this machine can see it: TRIPOLL_AUTH (a user a line) and
     /// --auth-file are not seen. A hash is what htpasswd -B writes. Where somebody listens on the way, use a proxy that secures it.
     #[arg(long, value_name = "USER:PASS", help_heading = "Who may ask")]
-    #[arg(env = "TRIPOLL_AUTH", hide_env = true, value_delimiter = '\n')]
+    #[arg(value_delimiter = '\n')]
     pub auth: Vec<String>,
 
     /// A file of such users, one a line, as htpasswd -B writes it
     ///
     /// Empty lines and those that begin with # count for nothing. It must not lie in DIR.
     #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = "Who may ask")]
-    #[arg(env = "TRIPOLL_AUTH_FILE", hide_env = true)]
     pub auth_file: Option<PathBuf>,
 
     /// Users are asked for whatever is asked, not for writing alone
     #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new(), help_heading = "Who may ask")]
-    #[arg(env = "TRIPOLL_AUTH_ALL", hide_env = true)]
     pub auth_all: bool,
 
     /// A name to answer to; can be given several times, * is any
@@ -94,7 +103,7 @@ pub struct Options {
     /// Asked for where every address is this machine's own (as 127.0.0.1 is): IP addresses and localhost are always answered, other
     /// names 421, so that no page of another site can read this server under a name of its own. From elsewhere any name will do.
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
-    #[arg(env = "TRIPOLL_HOST", hide_env = true, value_delimiter = ',')]
+    #[arg(value_delimiter = ',')]
     pub host: Vec<String>,
     /// Who serves: the reactor, or processes, or threads
     ///
@@ -102,7 +111,7 @@ pub struct Options {
     /// connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike; docs/models.md says what each costs. What sets the loop up
     /// (--backend and so on) belongs to the reactor.
     #[arg(long, value_name = "MODEL", value_enum, default_value_t, hide_possible_values = true)]
-    #[arg(help_heading = "Waiting", env = "TRIPOLL_MODEL", hide_env = true)]
+    #[arg(help_heading = "Waiting")]
     pub model: ModelName,
 
     /// How fork leaves no zombies: wait, double-fork or ignore
@@ -110,95 +119,89 @@ pub struct Options {
     /// wait: for each child, when SIGCHLD says that one has ended. double-fork: the child forks once more and ends, and its child is
     /// an orphan, whose end is for init to see to. ignore: SIGCHLD, so that the kernel keeps nothing of a child.
     #[arg(long, hide_short_help = true, value_name = "WAY", value_enum, default_value_t, hide_possible_values = true)]
-    #[arg(help_heading = "Waiting", env = "TRIPOLL_REAP", hide_env = true)]
+    #[arg(help_heading = "Waiting")]
     pub reap: ReapName,
 
     /// Processes of prefork, threads of thread-pool
     ///
     /// Each serves one connection at a time. One that is idle gives way to those who wait.
     #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    #[arg(help_heading = "Waiting", env = "TRIPOLL_WORKERS", hide_env = true)]
+    #[arg(help_heading = "Waiting")]
     pub workers: u16,
 
     /// The system call that waits: select, poll or epoll
-    #[arg(long, default_value_t, help_heading = "Waiting", env = "TRIPOLL_BACKEND", hide_env = true)]
+    #[arg(long, default_value_t, help_heading = "Waiting")]
     pub backend: Backend,
 
     /// When epoll tells of readiness: level or edge
     ///
     /// level: as long as it lasts. edge: when it begins, so that all must be taken before the next wait.
     #[arg(long, value_name = "level|edge", default_value = "level", help_heading = "Waiting")]
-    #[arg(env = "TRIPOLL_TRIGGER", hide_env = true)]
     pub trigger: Trigger,
 
     /// With select: turn clients away whose descriptor is N or more
     ///
     /// 1024 is the limit of a fixed fd_set, which select itself does not have.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Waiting")]
-    #[arg(env = "TRIPOLL_SELECT_LIMIT", hide_env = true)]
     pub select_limit: Option<i32>,
 
     /// Connections accepted in one turn of the loop
     ///
     /// More let a crowd in sooner, and those who are served wait longer. The call that finds nobody costs more than a wait.
     #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    #[arg(help_heading = "Waiting", env = "TRIPOLL_ACCEPT_MAX", hide_env = true)]
+    #[arg(help_heading = "Waiting")]
     pub accept_max: u32,
 
     /// When it changes what it watches: eager or lazy
     ///
     /// eager: at every change of mind, as textbooks do: for room before each answer, for input after it. lazy: when it must.
     #[arg(long, hide_short_help = true, value_name = "eager|lazy", default_value = "lazy", help_heading = "Waiting")]
-    #[arg(env = "TRIPOLL_INTEREST", hide_env = true)]
     pub interest: Updates,
 
     /// The file that stands for its folder
     #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
-    #[arg(env = "TRIPOLL_INDEX", hide_env = true)]
     pub index: String,
 
     /// A folder without an index is 403, not listed
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_NO_LIST", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub no_list: bool,
 
     /// Serve names that begin with a dot
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_HIDDEN", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub hidden: bool,
 
     /// Memory for files that were asked for lately
     ///
     /// 0 keeps none. Each is compared with the file system once a turn of the loop, so what is sent is never older than that.
     #[arg(long, hide_short_help = true, value_name = "SIZE", default_value = "64M", value_parser = size, help_heading = "Files")]
-    #[arg(env = "TRIPOLL_CACHE_MAX", hide_env = true)]
     pub cache_max: u64,
 
     /// Follow symbolic links that leave DIR
     ///
     /// Whoever can make a link in DIR then decides what is served.
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_FOLLOW_LINKS", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub follow_links: bool,
 
     /// A GET that accepts HTML and finds no file gets the root's index
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_SPA", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub spa: bool,
 
     /// Cache-Control of files
     ///
     /// no-cache lets browsers keep them and ask each time whether they changed, which is answered 304.
     #[arg(long, hide_short_help = true, value_name = "VALUE", default_value = "no-cache", value_parser = field_value, help_heading = "Files")]
-    #[arg(env = "TRIPOLL_CACHE_CONTROL", hide_env = true)]
     pub cache_control: String,
 
     /// A field for every answer; can be given several times
     #[arg(long, value_name = "NAME: VALUE", value_parser = field, help_heading = "Files")]
-    #[arg(env = "TRIPOLL_HEADER", hide_env = true, value_delimiter = '\n')]
+    #[arg(value_delimiter = '\n')]
     pub header: Vec<(String, String)>,
 
     /// Let clients change DIR: PUT, DELETE, MKCOL, MOVE, and a form in listings
     ///
     /// Without --auth whoever can connect can, so mind --bind. A file that is put is on the disk before it has its name, and what is cut short leaves
     /// nothing. Without it these methods are 405.
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files", env = "TRIPOLL_UPLOAD", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub upload: bool,
 
     /// When a file that is there is replaced: never, if-match or always
@@ -206,23 +209,20 @@ pub struct Options {
     /// never: 403. if-match: for who names its ETag in If-Match (428 without; a MOVE says Overwrite: T). always: unless a condition
     /// of the request fails.
     #[arg(long, hide_short_help = true, value_name = "WHEN", default_value = "if-match", help_heading = "Files")]
-    #[arg(env = "TRIPOLL_OVERWRITE", hide_env = true)]
     pub overwrite: Overwrite,
 
     /// A file that is uploaded, in bytes: 413 past it [default: what the disk has room for]
     #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size, help_heading = "Files")]
-    #[arg(env = "TRIPOLL_UPLOAD_MAX", hide_env = true)]
     pub upload_max: Option<u64>,
 
     /// All files of DIR, in bytes: uploads that would make it more are 507 [default: what the disk has room for]
     ///
     /// Those that are there at the start count, and what clients change. A file counts from when it begins to come.
     #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size, help_heading = "Files")]
-    #[arg(env = "TRIPOLL_QUOTA", hide_env = true)]
     pub quota: Option<u64>,
 
     /// Answer the routes of the demonstration too, such as /time, as without DIR
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_DEMO", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files")]
     pub demo: bool,
 
     /// Log of answers: auto, off, short, common, combined, json
@@ -230,17 +230,17 @@ pub struct Options {
     /// On stdout, which never holds the server up: lines that nobody reads are dropped whole and counted. short is for people,
     /// common and combined are NCSA's, json is an object a line. auto is short on a terminal, else off.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
-    #[arg(help_heading = "Beside the files", env = "TRIPOLL_LOG", hide_env = true)]
+    #[arg(help_heading = "Beside the files")]
     pub log: Log,
 
     /// A line a turn of the loop on stderr, to watch a strategy work
     ///
     /// Turn, descriptors passed to the kernel, places scanned, events ready, microseconds blocked and dispatching, changes of interest.
-    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_TRACE_LOOP", hide_env = true)]
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new(), help_heading = "Beside the files")]
     pub trace_loop: bool,
 
     /// Open the browser as soon as it listens
-    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files", env = "TRIPOLL_OPEN", hide_env = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Beside the files")]
     pub open: bool,
 
     /// Give up what no server needs: auto, on, off
@@ -249,46 +249,39 @@ pub struct Options {
     /// change the machine are refused (seccomp). auto takes what the kernel has, which the start line tells; on fails where that is not
     /// all. With --follow-links anything can be read.
     #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
-    #[arg(help_heading = "What it may do", env = "TRIPOLL_SANDBOX", hide_env = true)]
+    #[arg(help_heading = "What it may do")]
     pub sandbox: Demand,
 
     /// Become this user once it listens: for whoever has to start it as root
     ///
     /// With the user's groups, before anything is served. `root` stays root without being told that it need not.
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = user, help_heading = "What it may do")]
-    #[arg(env = "TRIPOLL_USER", hide_env = true)]
     pub user: Option<User>,
 
     /// A request's head, in bytes: 431 past it
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = head_size, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_HEAD_MAX", hide_env = true)]
     pub head_max: u64,
 
     /// A request's body, in bytes: 413 past it
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_BODY_MAX", hide_env = true)]
     pub body_max: u64,
 
     /// For the head of a request
     ///
     /// From accept, or from the first byte of a later head, to its end, whatever drips in.
     #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_HEAD_TIMEOUT", hide_env = true)]
     pub head_timeout: Duration,
 
     /// Between two requests
     #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "60s", value_parser = time, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_IDLE_TIMEOUT", hide_env = true)]
     pub idle_timeout: Duration,
 
     /// Without a byte of content of a body that is expected
     #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_BODY_TIMEOUT", hide_env = true)]
     pub body_timeout: Duration,
 
     /// Without the peer taking a byte of what waits for it
     #[arg(long, hide_short_help = true, value_name = "TIME", default_value = "30s", value_parser = time, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_SEND_TIMEOUT", hide_env = true)]
     pub send_timeout: Duration,
 
     /// Bytes a second that bodies and answers must move on average; 0 is off
@@ -296,14 +289,12 @@ pub struct Options {
     /// Asked for once 20 s have passed since the body was expected, or since the peer did not take an answer at once. What frames
     /// chunks counts for nothing. A body that is slower is answered 408, a slower reader is cut off.
     #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 500, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_MIN_RATE", hide_env = true)]
     pub min_rate: u64,
 
     /// Connections at a time [default: what the descriptor limit leaves]
     ///
     /// Past it the one idle longest gives way, and where none is idle the newest is told 503.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_CONNECTIONS_MAX", hide_env = true)]
     pub connections_max: Option<u32>,
 
     /// Connections of one address at a time [default: any number]
@@ -311,12 +302,10 @@ pub struct Options {
     /// Past it its newest is told 503. IPv6 addresses count as one where their first 64 bits are the same. Behind a proxy all clients
     /// have the proxy's address.
     #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_PER_ADDRESS_MAX", hide_env = true)]
     pub per_address_max: Option<u32>,
 
     /// For what is in flight to finish, after SIGTERM or SIGINT
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Limits")]
-    #[arg(env = "TRIPOLL_GRACE", hide_env = true)]
     pub grace: Duration,
 
     /// For --open: open the browser at this URL instead of serving.
@@ -510,11 +499,10 @@ pub fn address(bind: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_flags_are_consistent() {
-        Options::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

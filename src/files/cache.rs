@@ -15,6 +15,7 @@ use super::path::Resolved;
 use super::representation::{Chosen, Representation};
 use super::root::{Root, Way};
 use crate::sys::FileState;
+use foldhash::fast::RandomState;
 use lru::LruCache;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +42,7 @@ pub struct Cache {
 }
 
 struct Kept {
-    entries: LruCache<Box<str>, Entry>,
+    entries: LruCache<Box<str>, Entry, RandomState>,
     bytes: u64,
     descriptors: usize,
 }
@@ -87,7 +88,7 @@ impl fmt::Debug for Cache {
 impl Cache {
     /// Keeps nothing yet; with `bytes_max` 0 it never will.
     pub(super) fn new(bytes_max: u64) -> Cache {
-        let kept = Kept { entries: LruCache::unbounded(), bytes: 0, descriptors: 0 };
+        let kept = Kept { entries: LruCache::unbounded_with_hasher(RandomState::default()), bytes: 0, descriptors: 0 };
         Cache { bytes_max, kept: Arc::new(Mutex::new(kept)) }
     }
 

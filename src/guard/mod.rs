@@ -11,6 +11,7 @@ mod users;
 pub use users::{UserError, Users};
 
 use crate::http::{Answer, Inquiry, Method, Reception, Reject, Request, Service};
+use memchr::memchr;
 use std::net::Ipv4Addr;
 
 /// What is asked of a request: of none anything, by default.
@@ -72,7 +73,7 @@ fn may_change(request: &Request<'_>) -> bool {
 
 /// Whether a host, with its port or without, is an IP address, localhost, or one of `names`. None at all is no other site's either.
 fn is_own_host(host: &str, names: &[String]) -> bool {
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    let name = memchr(b':', host.as_bytes()).map_or(host, |at| &host[..at]);
     if host.starts_with('[') || name.is_empty() || name.parse::<Ipv4Addr>().is_ok() {
         return true;
     }

@@ -6,9 +6,9 @@
 use super::Verdict;
 use crate::http::{Inquiry, Reject, Request};
 use crate::offload::{self, Pool};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bcrypt::HashParts;
-use data_encoding::BASE64;
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use subtle::ConstantTimeEq;
@@ -220,7 +220,7 @@ impl Credentials {
         if !scheme.eq_ignore_ascii_case(b"basic ") {
             return None;
         }
-        let mut name = BASE64.decode(token.trim_ascii_start()).ok()?;
+        let mut name = BASE64_STANDARD.decode(token.trim_ascii_start()).ok()?;
         // Without control characters, of which bcrypt would take some passwords for others.
         let at = memchr::memchr(b':', &name).filter(|_| !name.iter().any(u8::is_ascii_control))?;
         let password = name.split_off(at + 1);
@@ -231,7 +231,11 @@ impl Credentials {
     /// A hash that is compared in place of the password, of which no more than `bytes_max` count.
     fn fast(&self, bytes_max: usize) -> Fast {
         let password = &self.password[..self.password.len().min(bytes_max)];
-        Sha256::new().chain_update(&self.name).chain_update(b":").chain_update(password).finalize().into()
+        let mut hash = hmac_sha256::Hash::new();
+        hash.update(&self.name);
+        hash.update(b":");
+        hash.update(password);
+        hash.finalize()
     }
 }
 

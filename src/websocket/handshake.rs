@@ -4,8 +4,9 @@
 
 use super::{Limits, Session, Socket};
 use crate::http::{Answer, Method, Reject, Request, Response, StatusCode, Version, is_token, list};
-use data_encoding::BASE64;
-use sha1::{Digest, Sha1};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha1_smol::Sha1;
 use std::sync::Arc;
 
 /// RFC 6455 §1.3: what no server says that does not know the protocol.
@@ -52,7 +53,7 @@ impl<'a> Upgrade<'a> {
         let Ok(Some(key)) = single(request, "sec-websocket-key") else {
             return Err(bad("Sec-WebSocket-Key has to be there once"));
         };
-        if !BASE64.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16) {
+        if !BASE64_STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
             return Err(bad("Sec-WebSocket-Key is not 16 bytes in base64"));
         }
         let Ok(origin) = single(request, "origin") else { return Err(bad("there are two Origins")) };
@@ -121,7 +122,9 @@ fn single<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, ()> 
 
 /// RFC 6455 §4.2.2: what proves that the key was understood.
 fn accept(key: &str) -> String {
-    BASE64.encode(&Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    let mut hash = Sha1::from(key);
+    hash.update(GUID);
+    BASE64_STANDARD.encode(hash.digest().bytes())
 }
 
 /// RFC 9110 §15.5.22, RFC 6455 §4.4: what to ask for instead.

@@ -21,30 +21,33 @@
 //! # }
 //! ```
 
-use crate::sys::{self, Landlock, access};
+use crate::sys;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, Errno, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope, make_bitflags,
+};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+/// What this was tried with. Kernels that know less refuse what they know of: Linux 5.13 files, 6.2 truncation too, 6.7 connections, 6.10
+/// devices, 6.12 abstract sockets and signals.
+const LANDLOCK: ABI = ABI::V7;
+
 /// What may be done to what lies beneath a folder that is read: not run.
-const READ: u64 = access::READ_FILE | access::READ_DIR;
+const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 
 /// What may be done to what lies beneath a folder that is written: no devices, no sockets.
-const WRITE: u64 = READ
-    | access::WRITE_FILE
-    | access::TRUNCATE
-    | access::MAKE_REG
-    | access::MAKE_DIR
-    | access::REMOVE_FILE
-    | access::REMOVE_DIR
-    | access::REFER;
+const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
+    ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir | RemoveFile | RemoveDir | Refer
+});
 
 /// What is still allowed inside. What was opened before stays open, whatever it is.
 #[derive(Debug, Default)]
 pub struct Sandbox {
-    allowed: Vec<(OwnedFd, u64)>,
+    allowed: Vec<(OwnedFd, BitFlags<AccessFs>)>,
 }
 
 /// What the kernel had to offer.
@@ -78,7 +81,7 @@ impl Sandbox {
         self.allow(folder.as_ref(), WRITE)
     }
 
-    fn allow(mut self, folder: &Path, access: u64) -> io::Result<Sandbox> {
+    fn allow(mut self, folder: &Path, access: BitFlags<AccessFs>) -> io::Result<Sandbox> {
         self.allowed.push((sys::open_directory(folder)?, access));
         Ok(self)
     }
@@ -95,14 +98,20 @@ impl Sandbox {
         Ok(InForce { landlock: self.restrict()?, seccomp: filter()? })
     }
 
-    /// Whether there is Landlock. Kernels refuse what they know of: Linux 5.13 files, 6.2 truncation too, 6.7 connections, 6.10 devices, 6.12
-    /// abstract sockets and signals.
     fn restrict(self) -> io::Result<bool> {
-        let Some(landlock) = Landlock::new()? else { return Ok(false) };
-        for (folder, access) in &self.allowed {
-            landlock.allow_beneath(folder.as_fd(), *access)?;
-        }
-        landlock.restrict_self().map(|()| true)
+        let restricted = || -> Result<_, RulesetError> {
+            let mut ruleset = Ruleset::default()
+                .handle_access(AccessFs::from_all(LANDLOCK))?
+                .handle_access(AccessNet::from_all(LANDLOCK))?
+                .scope(Scope::from_all(LANDLOCK))?
+                .create()?;
+            for (folder, access) in &self.allowed {
+                ruleset = ruleset.add_rule(PathBeneath::new(folder, *access))?;
+            }
+            ruleset.restrict_self()
+        };
+        let status = restricted().map_err(|error| io::Error::from_raw_os_error(*Errno::from(error)))?;
+        Ok(status.ruleset != RulesetStatus::NotEnforced)
     }
 }
 

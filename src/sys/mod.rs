@@ -9,7 +9,6 @@ mod cores;
 mod fork;
 mod fs;
 mod kernel;
-mod landlock;
 mod memory;
 mod net;
 mod output;
@@ -28,7 +27,6 @@ pub use fs::{
     remove_file, rename, state_of, try_lock,
 };
 pub use kernel::{Calls, Kernel, Linux};
-pub use landlock::{Landlock, access};
 pub use memory::SharedNumbers;
 pub use net::{
     abort_on_close, accept, bar_entry, connect, discard, keep_alive, listen, receive, send, send_file, set_buffers,

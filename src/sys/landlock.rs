@@ -1,5 +1,5 @@
-//! landlock(7): what a thread, and whatever it starts, can no longer do to files, connections and other processes. libc has the calls' numbers
-//! alone; the rest is as linux/landlock.h has it.
+//! landlock(7): what a thread, and whatever it starts, can no longer do to files, connections and other processes. libc has the calls'
+//! numbers alone; the rest is as linux/landlock.h has it.
 
 use super::cvt;
 use std::io;
@@ -26,7 +26,7 @@ const SAY_VERSION: libc::c_uint = 1;
 /// `LANDLOCK_RULE_PATH_BENEATH`
 const PATH_BENEATH: libc::c_int = 1;
 
-/// `struct landlock_ruleset_attr`: what is denied where no rule allows it. A kernel takes one that is longer than its own where the rest is 0.
+/// `struct landlock_ruleset_attr`: what is denied where no rule allows it. A kernel takes a longer one than its own where the rest is 0.
 #[repr(C)]
 struct Handled {
     files: u64,
@@ -73,7 +73,7 @@ impl Landlock {
             return Ok(None); // ENOSYS, EOPNOTSUPP, or what a container says.
         }
         let handled = Handled::all(version);
-        // SAFETY: `handled` is readable for its size and outlives the call; the kernel only reads it. On success the descriptor is ours alone.
+        // SAFETY: `handled` is readable for its size and outlives the call; the kernel only reads it. What it makes is ours alone.
         let ruleset = unsafe {
             let size = size_of::<Handled>();
             let fd = libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::from_ref(&handled), size, 0);

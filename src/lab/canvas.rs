@@ -3,9 +3,12 @@
 use super::row::Spread;
 use super::text::{figure, thousands};
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::coord::combinators::LogCoord;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::ops::Range;
 
 /// Stand for the colours of the page that shows a chart.
 pub const TEXT: &str = "#010101";
@@ -85,20 +88,10 @@ impl Canvas {
         let points = || lines.iter().flat_map(|line| &line.points);
         let (x0, x1) = bounds(points().map(|point| point.0), &self.x_scale);
         let (y0, y1) = bounds(points().flat_map(|point| [point.1.least, point.1.greatest]), &self.y_scale);
-        draw(|area| match (&self.x_scale, &self.y_scale) {
-            (Scale::Log, Scale::Log) => self.on(area, (x0..x1).log_scale(), (y0..y1).log_scale(), lines),
-            (_, Scale::Log) => self.on(area, x0..x1, (y0..y1).log_scale(), lines),
-            (..) => self.on(area, x0..x1, y0..y1, lines),
-        })
+        draw(|area| self.on(area, Axis::new(x0..x1, &self.x_scale), Axis::new(y0..y1, &self.y_scale), lines))
     }
 
-    fn on<X, Y>(&self, area: &Area<'_>, x: X, y: Y, lines: &[Line]) -> Drawn
-    where
-        X: AsRangedCoord<Value = f64>,
-        Y: AsRangedCoord<Value = f64>,
-        X::CoordDescType: ValueFormatter<f64>,
-        Y::CoordDescType: ValueFormatter<f64>,
-    {
+    fn on(&self, area: &Area<'_>, x: Axis, y: Axis, lines: &[Line]) -> Drawn {
         let rows_of_names = lines.len().div_ceil(NAMES_A_ROW) as i32;
         let mut chart = ChartBuilder::on(area)
             .margin(12)
@@ -163,12 +156,13 @@ impl Canvas {
         let total = |bar: &Bar| bar.parts.iter().map(|(_, count)| count).sum::<f64>();
         let highest = bars.iter().map(total).fold(1.0, f64::max) * 1.35; // Room for the legend.
         let words: Vec<String> = bars.iter().map(|bar| format!("{} {}", bar.group, bar.name)).collect();
+        let linear = |values| Axis::new(values, &Scale::Linear);
         draw(|area| {
             let mut chart = ChartBuilder::on(area)
                 .margin(12)
                 .x_label_area_size(60)
                 .y_label_area_size(56)
-                .build_cartesian_2d(-0.6..bars.len() as f64 - 0.4, 0.0..highest)?;
+                .build_cartesian_2d(linear(-0.6..bars.len() as f64 - 0.4), linear(0.0..highest))?;
             let font = (FONT, FONT_SIZE).into_font().color(&TEXT_COLOUR);
             let mut mesh = chart.configure_mesh();
             mesh.disable_x_mesh().disable_x_axis().light_line_style(TRANSPARENT).bold_line_style(GRID_COLOUR);
@@ -208,16 +202,17 @@ impl Canvas {
     /// A dot each, in the column of its name.
     pub fn dots(&self, names: &[&str], dots: &[(usize, f64)]) -> String {
         let (low, high) = bounds(dots.iter().map(|dot| dot.1), &Scale::Words(Vec::new()));
+        let linear = |values| Axis::new(values, &Scale::Linear);
         draw(|area| {
             let lines: [Line; 0] = [];
-            let x = -0.5..names.len() as f64 - 0.5;
-            self.on(area, x.clone(), low..high, &lines)?;
+            let (x, y) = (-0.5..names.len() as f64 - 0.5, low..high);
+            self.on(area, linear(x.clone()), linear(y.clone()), &lines)?;
             let mut chart = ChartBuilder::on(area)
                 .margin(12)
                 .margin_right(24)
                 .x_label_area_size(48)
                 .y_label_area_size(72)
-                .build_cartesian_2d(x, low..high)?;
+                .build_cartesian_2d(linear(x), linear(y))?;
             // Side by side a little, in their order, so that equal ones do not hide each other.
             let place = |at: usize, index: usize| at as f64 + ((index * 7 % 15) as f64 - 7.0) / 30.0;
             chart.draw_series(dots.iter().enumerate().map(|(index, (at, value))| {
@@ -248,6 +243,47 @@ fn names_font_size(scale: &Scale) -> u32 {
     match scale {
         Scale::Words(words) if words.len() >= NAMES_CROWDED => SMALL_FONT_SIZE,
         Scale::Words(_) | Scale::Linear | Scale::Log => FONT_SIZE,
+    }
+}
+
+/// An axis of any scale: one type, so that what draws is compiled once.
+enum Axis {
+    Linear(RangedCoordf64),
+    Log(LogCoord<f64>),
+}
+
+impl Axis {
+    fn new(values: Range<f64>, scale: &Scale) -> Axis {
+        match scale {
+            Scale::Linear | Scale::Words(_) => Axis::Linear(values.into()),
+            Scale::Log => Axis::Log(values.log_scale().into()),
+        }
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, pixels: (i32, i32)) -> i32 {
+        match self {
+            Axis::Linear(axis) => axis.map(value, pixels),
+            Axis::Log(axis) => axis.map(value, pixels),
+        }
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match self {
+            Axis::Linear(axis) => axis.key_points(hint),
+            Axis::Log(axis) => axis.key_points(hint),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        match self {
+            Axis::Linear(axis) => axis.range(),
+            Axis::Log(axis) => axis.range(),
+        }
     }
 }
 

@@ -174,7 +174,7 @@ fn shown(name: &[u8]) -> String {
     name.split(|byte| *byte == b'/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-/// A name as it is. One that is marked as UTF-8 is held to what DOS can have: what is before a `:` would be cut off, and `\` a folder's end.
+/// A name as it is. One that is marked as UTF-8 is held to what DOS can have: what is before a `:` would be cut off, and `\` divide.
 fn entry_path(name: String) -> EntryPath<'static> {
     match name.is_ascii() {
         true => EntryPath::verbatim(name.into_bytes()),

@@ -37,7 +37,7 @@ pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
     set_descriptor_limit, signal_thread,
 };
-pub use refused::{EPERM, refused_calls};
+pub use refused::{EPERM, refused_calls, try_refused_calls};
 pub use user::{User, become_user, is_root, user_named};
 pub use wait::{
     EBADF, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP,

@@ -13,7 +13,7 @@ use proptest::strategy::Strategy as Generator;
 use serving::{Serving, Way};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -518,6 +518,10 @@ fn a_file_that_may_not_be_read_is_forbidden() {
     assert_eq!((site.list("/unreadable/", "").status, site.get("/unreadable/b.txt").status), (403, 403));
     assert_eq!(site.list("/", "").status, 200, "the others are");
     fs::set_permissions(site.path("unreadable"), fs::Permissions::from_mode(0o755)).unwrap();
+    // One that is all there is to serve is an error at once.
+    fs::set_permissions(site.folder(), fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(Root::open(&site.folder()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    fs::set_permissions(site.folder(), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

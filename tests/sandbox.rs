@@ -301,6 +301,13 @@ fn root_is_told_and_becomes_somebody_else() {
     process.signal("TERM");
     assert_eq!(process.end(), (Some(0), vec![], vec![]), "nobody is not told that he is root");
 
+    // Whom the folder itself is shut to.
+    fs::set_permissions(folder.path().join("read"), fs::Permissions::from_mode(0o700)).unwrap();
+    let shut_out = Process::new(command(&["-p", "0", "--user", "nobody", "read"], folder.path())).end();
+    let want =
+        "error: nobody may not enter read: Permission denied (os error 13); try chmod o+rx read, or another --user";
+    assert_eq!(shut_out, (Some(1), vec![], vec![want.to_string()]));
+
     let (process, line, _) = Process::serving(command(&["-p", "0", "--user", "root", "read"], folder.path()));
     assert!(line.contains("(epoll, as root, "), "{line}");
     process.signal("TERM");

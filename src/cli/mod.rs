@@ -84,7 +84,7 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
         crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
     }
     let sandbox = privileges::sandbox(&options, &directory)?;
-    privileges::become_user(options.user.as_ref())?;
+    privileges::become_user(options.user.as_ref(), &directory)?;
     if options.open {
         open_browser(server.addresses()[0]);
     }

@@ -184,7 +184,7 @@ pub struct Files {
 
 impl Files {
     /// # Errors
-    /// Where `directory` can't be opened, or is none.
+    /// Where `directory` can't be opened or entered, or is none.
     pub fn new(directory: &Path, options: Options) -> io::Result<Files> {
         let root = Root::open(directory)?;
         sys::local_time(0); // Reads the time zone's file, which a sandbox may forbid later: times in a zip are local.

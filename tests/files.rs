@@ -1021,17 +1021,6 @@ fn what_would_not_be_served_is_not_listed() {
 }
 
 #[test]
-fn a_listing_of_ten_thousand_is_one_page() {
-    let site = Site::new(Resolver::Openat2);
-    for n in 0..10_000 {
-        File::create(site.path(format!("file-{n:05}"))).unwrap();
-    }
-    let page = String::from_utf8(site.list("/", "").body).unwrap();
-    assert_eq!(page.matches("<tr data-name").count(), 10_000);
-    assert!(page.contains("0 folders, 10000 files, 0 B"));
-}
-
-#[test]
 fn an_error_is_a_page_to_who_accepts_html_and_text_to_others() {
     let site = Site::new(Resolver::Openat2);
     let cases = [

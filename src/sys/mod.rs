@@ -22,9 +22,9 @@ pub use fork::{
     Ended, Forked, SoleThread, child_signal, clear_child_signal, exit_now, fork, ignore_children, reap, reap_one,
 };
 pub use fs::{
-    DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory, create_file,
-    file_calls, open_beneath, open_component, open_directory, open_following, read_directory, remove_directory,
-    remove_file, rename, state_of, try_lock,
+    DirectoryEntries, DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory,
+    create_file, file_calls, open_beneath, open_component, open_directory, open_following, read_directory,
+    remove_directory, remove_file, rename, state_of, try_lock,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use memory::SharedNumbers;

@@ -156,7 +156,7 @@ fn bind(
             ..http::Limits::default()
         })
         .loop_limits(reactor::Limits {
-            accepts_per_turn_max: options.accept_max as usize,
+            accepts_per_turn_max: options.accept_max.map(|accepts| accepts as usize),
             updates: options.interest,
             send_timeout: options.send_timeout,
             send_rate_min: MinRate { bytes_per_second: options.min_rate, ..MinRate::default() },

@@ -82,7 +82,7 @@ fn serve(backend: Backend, trigger: Trigger) {
     let bound = HttpServer::without_files("127.0.0.1:0")
         .backend(backend)
         .trigger(trigger)
-        .loop_limits(reactor::Limits { accepts_per_turn_max: BATCH, ..Default::default() })
+        .loop_limits(reactor::Limits { accepts_per_turn_max: Some(BATCH), ..Default::default() })
         .route("GET", "/hello", |_| Response::text("hello"))
         .route("GET", "/events", move |_| {
             let kept = kept.clone();

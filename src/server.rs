@@ -565,12 +565,12 @@ impl fmt::Display for Error {
                 }
             }
             Error::Directory { path, source } => {
-                write!(
-                    f,
-                    "cannot serve {}: {}; try a folder that is there, as in: tripoll .",
-                    path.display(),
-                    said(source)
-                )
+                let there = match source.kind() {
+                    ErrorKind::PermissionDenied => "you may enter",
+                    _ => "is there",
+                };
+                let path = path.display();
+                write!(f, "cannot serve {path}: {}; try a folder that {there}, as in: tripoll .", said(source))
             }
             Error::Route(error) => error.fmt(f),
             Error::Strategy(error) => error.fmt(f),

@@ -446,7 +446,7 @@ fn request(dice: &mut Dice) -> String {
 fn limits(dice: &mut Dice, is_calm: bool) -> Limits {
     let long = 1_000_000 * S;
     let limits = Limits {
-        accepts_per_turn_max: dice.of(&[1, 2, 8]),
+        accepts_per_turn_max: dice.of(&[None, Some(2), Some(8)]),
         receive_bytes_per_turn_max: dice.of(&[3, 100, 1_000, 65_536]),
         send_bytes_per_turn_max: dice.of(&[1_000, 65_536, 1 << 20]),
         send_timeout: long,

@@ -39,6 +39,7 @@ on_every_backend! {
     a_pipe_from_a_thread_reaches_the_peer,
     a_handle_stops_the_loop,
     a_few_are_accepted_a_turn,
+    more_are_accepted_a_turn_where_a_wait_goes_through_many,
     past_the_maximum_the_newest_is_refused,
     past_the_maximum_who_is_idle_longest_gives_way,
     a_panic_costs_its_own_connection,
@@ -521,16 +522,39 @@ fn by_hand(strategy: Strategy, limits: Limits) -> (Reactor, SocketAddr) {
 }
 
 fn a_few_are_accepted_a_turn(strategy: Strategy) {
-    for accepts_per_turn_max in [1, 3] {
-        let (mut reactor, address) = by_hand(strategy, Limits { accepts_per_turn_max, ..Limits::default() });
+    for accepts_max in [1, 3] {
+        let limits = Limits { accepts_per_turn_max: Some(accepts_max), ..Limits::default() };
+        let (mut reactor, address) = by_hand(strategy, limits);
         let _streams: Vec<_> = (0..7).map(|_| TcpStream::connect(address).unwrap()).collect();
         let mut opened = 0;
         while opened < 7 {
             reactor.turn(Some(Duration::from_secs(20))).unwrap();
             let now = reactor.counters().opened;
-            assert!(now - opened <= accepts_per_turn_max as u64, "{now} after {opened}");
+            assert!(now - opened <= accepts_max as u64, "{now} after {opened}");
             opened = now;
         }
+    }
+}
+
+/// Where a wait goes through all that is watched, a crowd that comes at once would pay for one each.
+fn more_are_accepted_a_turn_where_a_wait_goes_through_many(strategy: Strategy) {
+    let (idle, _peer) = UnixStream::pair().unwrap();
+    idle.set_nonblocking(true).unwrap();
+    let goes_through_all = !matches!(strategy, Strategy::Epoll { .. });
+    for (accepts_per_turn_max, watched, want) in
+        [(None, 120, 1), (None, 260, if goes_through_all { 3 } else { 1 }), (Some(2), 260, 2)]
+    {
+        let limits = Limits { accepts_per_turn_max, ..Limits::default() };
+        let (mut reactor, address) = by_hand(strategy, limits);
+        let (tell, _) = mpsc::channel();
+        for _ in 0..watched {
+            reactor.adopt(idle.try_clone().unwrap(), Box::new(speaker(tell.clone()))).unwrap();
+        }
+        // The edge trigger tells of each once, some at a time, that there is room to write.
+        (0..4).for_each(|_| reactor.turn(Some(Duration::ZERO)).unwrap());
+        let _streams: Vec<_> = (0..7).map(|_| TcpStream::connect(address).unwrap()).collect();
+        reactor.turn(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(reactor.counters().opened, want, "{watched} watched");
     }
 }
 

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tripoll::http::StatusCode;
 use tripoll::poller::Strategy;
 use tripoll::sandbox::{InForce, Sandbox};
-use tripoll::{HttpServer, Response};
+use tripoll::{HttpServer, Response, sys};
 
 const WHOLE: InForce = InForce { landlock: true, seccomp: true };
 
@@ -40,6 +40,14 @@ fn outcome<T>(result: std::io::Result<T>) -> Response {
         Ok(_) => "done".to_string(),
         Err(error) => error.kind().to_string(),
     })
+}
+
+/// Calls that are to be refused, and say something else than EPERM.
+fn not_refused() -> Vec<String> {
+    let tried = sys::try_refused_calls().into_iter();
+    let others =
+        tried.filter(|(_, result)| result.as_ref().err().and_then(std::io::Error::raw_os_error) != Some(sys::EPERM));
+    others.map(|(call, result)| format!("{call}: {result:?}")).collect()
 }
 
 /// Asks a server in the sandbox, which may read `read` and write `write`.
@@ -63,6 +71,7 @@ fn ask_inside(strategy: Strategy, folder: &TempDir, ask: impl FnOnce(SocketAddr)
             .route("GET", "/thread", |_| {
                 outcome(std::thread::spawn(|| fs::read("/etc/passwd")).join().expect("it does not panic"))
             })
+            .route("GET", "/calls", |_| Response::text(not_refused().join(" ")))
             .route("GET", "/panic", |_| -> Response { panic!("on purpose") });
         let bound = running::with_strategy(server, strategy).bind().unwrap();
         let sandbox = Sandbox::new().read(&read).unwrap().write(read.with_file_name("write")).unwrap();
@@ -113,6 +122,7 @@ fn a_handler_can_do_no_more_than_it_was_allowed(strategy: Strategy) {
             ("/write-beside", &denied),
             ("/write-tmp", &denied),
             ("/thread", &denied),
+            ("/calls", ""), // Each is refused.
             ("/a.txt", "content"),
             ("/sub/", "index"),
         ] {
@@ -290,6 +300,13 @@ fn root_is_told_and_becomes_somebody_else() {
     assert_eq!(get(address, "/secret").0, StatusCode::FORBIDDEN);
     process.signal("TERM");
     assert_eq!(process.end(), (Some(0), vec![], vec![]), "nobody is not told that he is root");
+
+    // Whom the folder itself is shut to.
+    fs::set_permissions(folder.path().join("read"), fs::Permissions::from_mode(0o700)).unwrap();
+    let shut_out = Process::new(command(&["-p", "0", "--user", "nobody", "read"], folder.path())).end();
+    let want =
+        "error: nobody may not enter read: Permission denied (os error 13); try chmod o+rx read, or another --user";
+    assert_eq!(shut_out, (Some(1), vec![], vec![want.to_string()]));
 
     let (process, line, _) = Process::serving(command(&["-p", "0", "--user", "root", "read"], folder.path()));
     assert!(line.contains("(epoll, as root, "), "{line}");

@@ -458,7 +458,7 @@ fn one_turn_takes_and_gives_no_more_than_its_bounds() {
     let limits = Limits {
         receive_bytes_per_turn_max: 8,
         send_bytes_per_turn_max: 1_000,
-        accepts_per_turn_max: 1,
+        accepts_per_turn_max: Some(1),
         ..Limits::default()
     };
     let mut stage = Stage::new(limits, &[]);
@@ -471,6 +471,59 @@ fn one_turn_takes_and_gives_no_more_than_its_bounds() {
         (left, sent) = now;
     }
     assert_eq!((left, sent), (0, 4_504));
+}
+
+/// Who wants little does not wait for all that the kernel would take of many others.
+#[test]
+fn where_many_are_ready_each_is_sent_a_share() {
+    const MANY: usize = 64;
+    let mut stage = Stage::new(Limits { accepts_per_turn_max: Some(MANY), ..Limits::default() }, &[]);
+    let clients: Vec<_> = (0..MANY).map(|_| stage.connect("big 600000\n", usize::MAX)).collect();
+    let sent = |stage: &Stage| clients.iter().map(|fd| stage.socket(*fd, |socket| socket.sent.len())).max().unwrap();
+    let mut before = 0;
+    for _ in 0..5 {
+        stage.reactor.turn(Some(Duration::ZERO)).unwrap();
+        let now = sent(&stage);
+        assert!(now - before <= 256 * 1024, "{before} → {now}");
+        before = now;
+    }
+    assert_eq!(before, 600_000, "in three turns, behind the one that accepted");
+}
+
+#[test]
+fn in_a_long_turn_who_is_accepted_is_served_at_once() {
+    for (busy, want) in [(2, ""), (3, "hello\n")] {
+        let limits = Limits { accepts_per_turn_max: Some(busy), receive_bytes_per_turn_max: 16, ..Limits::default() };
+        let mut stage = Stage::new(limits, &[]);
+        for _ in 0..busy {
+            stage.connect(&"say something\n".repeat(10), usize::MAX);
+        }
+        stage.reactor.turn(Some(Duration::ZERO)).unwrap();
+        let client = stage.connect("say hello\n", usize::MAX);
+        stage.reactor.turn(Some(Duration::ZERO)).unwrap();
+        let sent = stage.socket(client, |socket| String::from_utf8(socket.sent.clone()).unwrap());
+        assert_eq!(sent, want, "with {busy} others and the listener ready");
+    }
+}
+
+/// Its wait told of none: it was before they came. Who says how many are accepted a turn is taken at his word.
+#[test]
+fn who_comes_in_the_midst_of_a_long_turn_is_let_in_by_it() {
+    for (accepts_per_turn_max, busy, want) in [(None, 127, ""), (None, 128, "hello\n"), (Some(1), 128, "")] {
+        let limits = Limits { accepts_per_turn_max, receive_bytes_per_turn_max: 16, ..Limits::default() };
+        let mut stage = Stage::new(limits, &[]);
+        for _ in 0..busy {
+            stage.connect(&"say something\n".repeat(200), usize::MAX);
+        }
+        while stage.reactor.counters().open < busy {
+            stage.reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        stage.world.borrow_mut().listener = -1; // Of which no event comes.
+        let client = stage.connect("say hello\n", usize::MAX);
+        stage.reactor.turn(Some(Duration::ZERO)).unwrap();
+        let sent = stage.socket(client, |socket| String::from_utf8(socket.sent.clone()).unwrap());
+        assert_eq!(sent, want, "{busy} others ready, {accepts_per_turn_max:?}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
         crate::lab::tell_on_stdin(&mut server).map_err(|error| format!("no socket to tell figures on: {error}"))?;
     }
     let sandbox = privileges::sandbox(&options, &directory)?;
-    privileges::become_user(options.user.as_ref())?;
+    privileges::become_user(options.user.as_ref(), &directory)?;
     if options.open {
         open_browser(server.addresses()[0]);
     }
@@ -162,7 +162,7 @@ fn bind(
             ..http::Limits::default()
         })
         .loop_limits(reactor::Limits {
-            accepts_per_turn_max: options.accept_max as usize,
+            accepts_per_turn_max: options.accept_max.map(|accepts| accepts as usize),
             updates: options.interest,
             send_timeout: options.send_timeout,
             send_rate_min: MinRate { bytes_per_second: options.min_rate, ..MinRate::default() },

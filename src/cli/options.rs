@@ -145,12 +145,13 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Waiting")]
     pub select_limit: Option<i32>,
 
-    /// Connections accepted in one turn of the loop
+    /// Connections accepted in one turn of the loop [default: 1, and more in long turns]
     ///
-    /// More let a crowd in sooner, and those who are served wait longer. The call that finds nobody costs more than a wait.
-    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    /// More let a crowd in sooner, and those who are served wait longer. The call that finds nobody costs more than a short wait: so it is one,
+    /// and one more for each four events and, by select and poll, for each 128 descriptors that are watched.
+    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(help_heading = "Waiting")]
-    pub accept_max: u32,
+    pub accept_max: Option<u32>,
 
     /// When it changes what it watches: eager or lazy
     ///

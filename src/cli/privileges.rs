@@ -2,10 +2,11 @@
 
 use super::options::{Demand, Options};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::Path;
 use tripoll::files::Links;
 use tripoll::sandbox::{InForce, Sandbox};
-use tripoll::sys::{self, User};
+use tripoll::sys::{self, LastLink, User};
 
 /// The sandbox that `options` ask for, not entered yet. Its paths are opened while it is known that they can be: another user may not
 /// come to the folder by its path.
@@ -28,21 +29,24 @@ pub fn links(options: &Options) -> Links {
     if options.follow_links { Links::Anywhere } else { Links::Beneath }
 }
 
-/// Becomes the user that was asked for; who stays root without having been asked is told.
-pub fn become_user(user: Option<&User>) -> Result<(), String> {
-    match user {
-        Some(user) => sys::become_user(user).map_err(|error| {
-            let name = user.name().to_string_lossy();
-            format!("cannot become {name}: {error}; only root can: start it as {name}, without --user")
-        }),
-        None if sys::is_root() => {
+/// Becomes the user that was asked for, who has to be one that may enter `directory`; who stays root without having been asked is told.
+pub fn become_user(user: Option<&User>, directory: &Path) -> Result<(), String> {
+    let Some(user) = user else {
+        if sys::is_root() {
             // A closed stderr is no reason not to serve.
             let told = "tripoll: it runs as root, which it need not: start it as somebody else, or try --user nobody";
             let _ = writeln!(std::io::stderr(), "{told}");
-            Ok(())
         }
-        None => Ok(()),
-    }
+        return Ok(());
+    };
+    let (name, folder) = (user.name().to_string_lossy(), directory.display());
+    // As the server has it: by a descriptor that was opened before, so that what lies above need not be open to the user.
+    let opened = sys::open_directory(directory).map_err(|error| format!("cannot open {folder}: {error}"))?;
+    sys::become_user(user)
+        .map_err(|error| format!("cannot become {name}: {error}; only root can: start it as {name}, without --user"))?;
+    sys::state_of(opened.as_fd(), c".", LastLink::Show)
+        .map(drop)
+        .map_err(|error| format!("{name} may not enter {folder}: {error}; try chmod o+rx {folder}, or another --user"))
 }
 
 /// Enters `sandbox`. What is in force, as the start line says it.

@@ -36,7 +36,8 @@ use crate::protocol::OpenFile;
 use crate::sys;
 use archive::Format;
 use coding::Accepted;
-use listing::Form;
+use listing::{Form, LISTS_BYTES_MAX, Listing};
+use quota::Quota;
 use representation::{Hurry, Representation, read};
 use std::fs::{File, Metadata};
 use std::hash::RandomState;
@@ -178,13 +179,15 @@ pub struct Files {
     options: Options,
     cache: Cache,
     writer: Option<Arc<Writer>>,
+    /// What lists that are made beside the loop may take.
+    lists: Arc<Quota>,
     /// What boundaries between ranges are made with: random, so that nobody can write one into a file beforehand.
     secret: RandomState,
 }
 
 impl Files {
     /// # Errors
-    /// Where `directory` can't be opened, or is none.
+    /// Where `directory` can't be opened or entered, or is none.
     pub fn new(directory: &Path, options: Options) -> io::Result<Files> {
         let root = Root::open(directory)?;
         let root = match options.links {
@@ -202,7 +205,8 @@ impl Files {
         let (root, cache) = (Arc::new(root), Cache::new(options.cache_bytes_max));
         let writer = |uploads| Writer::new(root.clone(), cache.clone(), options.dot_names, uploads);
         let writer = options.uploads.clone().map(writer).map(Arc::new);
-        Files { root, name: b"files".to_vec(), options, cache, writer, secret: RandomState::new() }
+        let lists = Arc::new(Quota::new(LISTS_BYTES_MAX, 0));
+        Files { root, name: b"files".to_vec(), options, cache, writer, lists, secret: RandomState::new() }
     }
 
     /// The files that are kept.
@@ -215,10 +219,10 @@ impl Files {
         self.root.resolver()
     }
 
-    fn answer(&self, request: &Request<'_>) -> Result<Response, Reject> {
+    fn answer(&self, request: &Request<'_>) -> Result<Answer, Reject> {
         if request.method() == Method::OPTIONS {
             let response = Response::new(StatusCode::NO_CONTENT).field("Allow", self.allowed(request));
-            return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)));
+            return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)).into());
         }
         self.check_method(request)?;
         let is_get = request.method() == Method::GET;
@@ -226,28 +230,28 @@ impl Files {
             Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
                 self.answer_path(request, "/")
             }
-            Err(Reject::NotFound) => self.not_found(),
+            Err(Reject::NotFound) => self.not_found().map(Answer::from),
             answer => answer,
         }
     }
 
     /// Answers with what `path` names: from the cache, or from the file system.
-    fn answer_path(&self, request: &Request<'_>, path: &str) -> Result<Response, Reject> {
+    fn answer_path(&self, request: &Request<'_>, path: &str) -> Result<Answer, Reject> {
         let accepted = Accepted::by(request);
         if let Some(representation) = self.cache.find(&self.root, path, &accepted, request.now()) {
             match representation.answer(self, request, Hurry::No)? {
-                Some(response) => return Ok(response),
+                Some(response) => return Ok(response.into()),
                 None => self.cache.forget(path),
             }
         }
         let at = resolve(path, self.options.dot_names)?;
         for _ in 1..READ_TRIES {
-            if let Some(response) = self.try_answer(request, path, &at, &accepted, Hurry::No)? {
-                return Ok(response);
+            if let Some(answer) = self.try_answer(request, path, &at, &accepted, Hurry::No)? {
+                return Ok(answer);
             }
         }
-        let response = self.try_answer(request, path, &at, &accepted, Hurry::Yes)?;
-        Ok(response.expect("in a hurry there is always an answer"))
+        let answer = self.try_answer(request, path, &at, &accepted, Hurry::Yes)?;
+        Ok(answer.expect("in a hurry there is always an answer"))
     }
 
     /// 404 with the folder's own page, where it has one that is small enough to be read at once.
@@ -272,33 +276,34 @@ impl Files {
         at: &Resolved,
         accepted: &Accepted,
         hurry: Hurry,
-    ) -> Result<Option<Response>, Reject> {
+    ) -> Result<Option<Answer>, Reject> {
         let send = |at: &Resolved, opened| {
             let now = request.now();
             let Some(chosen) = Representation::choose(self, accepted, at, opened, now, hurry)? else { return Ok(None) };
             if chosen.is_settled {
                 self.cache.keep(&self.root, path, at, accepted, &chosen, now);
             }
-            chosen.representation.answer(self, request, hurry)
+            Ok(chosen.representation.answer(self, request, hurry)?.map(Answer::from))
         };
         let (file, metadata) = self.open(at)?;
         if !metadata.is_dir() {
             return if at.is_directory { Err(Reject::NotFound) } else { send(at, (file, metadata)) };
         }
         if !at.is_directory {
-            return Ok(Some(redirect(at, request.query())));
+            return Ok(Some(redirect(at, request.query()).into()));
         }
         let index = at.join(&self.options.index);
         match self.open(&index) {
             Ok((file, metadata)) if metadata.is_file() => send(&index, (file, metadata)),
-            Ok(_) | Err(Reject::NotFound) if self.options.lists => self.list(request, at, &file).map(Some),
+            Ok(_) | Err(Reject::NotFound) if self.options.lists => self.list(request, at, file).map(Some),
             Ok(_) | Err(Reject::NotFound) => Err(Reject::Forbidden("this folder has no index")),
             Err(reject) => Err(reject),
         }
     }
 
     /// As JSON to who asks for that, by `?json` or by Accept; as an archive of all that is in it by `?tar` or `?zip`; else as a page.
-    fn list(&self, request: &Request<'_>, at: &Resolved, directory: &File) -> Result<Response, Reject> {
+    fn list(&self, request: &Request<'_>, at: &Resolved, directory: File) -> Result<Answer, Reject> {
+        let Options { dot_names, uploads, cache_control, .. } = &self.options;
         let format = match request.query() {
             Some("tar") => Some(Format::Tar),
             Some("zip") => Some(Format::Zip),
@@ -306,23 +311,23 @@ impl Files {
         };
         if let Some(format) = format {
             let name = at.last_name().unwrap_or(&self.name);
-            let response = archive::archive(self.root.clone(), at.clone(), name, self.options.dot_names, format);
-            return Ok(self.with_cache_control(response));
+            let response = archive::archive(self.root.clone(), at.clone(), name, *dot_names, format);
+            return Ok(with_cache_control(response, cache_control.as_deref()).into());
         }
         let accepts_json = request.fields().get("accept").is_some_and(|value| value.starts_with(b"application/json"));
         let form = if accepts_json || request.query() == Some("json") { Form::Json } else { Form::Page };
-        let Options { dot_names, uploads, .. } = &self.options;
-        let listing = listing::list(&self.root, at, directory, *dot_names, uploads.as_ref(), form);
-        let response = listing.map_err(|error| reject(&error))?.field("Vary", "Accept");
-        // What is listed has no time of its own, and may change without its folder's: the tag is of what the listing says.
-        Ok(self.with_cache_control(response).with_tag_of_content())
-    }
-
-    fn with_cache_control(&self, response: Response) -> Response {
-        match &self.options.cache_control {
-            Some(value) => response.field("Cache-Control", value),
-            None => response,
+        let (root, at, uploads) = (self.root.clone(), at.clone(), uploads.clone());
+        let listing = Listing { root, at, directory, dot_names: *dot_names, uploads, form };
+        if let Some(response) = listing.at_once().map_err(|error| reject(&error))? {
+            let response = with_cache_control(response.field("Vary", "Accept"), cache_control.as_deref());
+            // What is listed has no time of its own, and may change without its folder's: the tag is of what the listing says.
+            return Ok(response.with_tag_of_content().into());
         }
+        let (lists, cache_control) = (self.lists.clone(), cache_control.clone());
+        Ok(Answer::offload(move || match listing.beside_the_loop(&lists) {
+            Ok(response) => with_cache_control(response.field("Vary", "Accept"), cache_control.as_deref()),
+            Err(reject) => reject.into(),
+        }))
     }
 
     fn allowed(&self, request: &Request<'_>) -> &'static str {
@@ -351,7 +356,7 @@ impl Files {
 impl Service for Files {
     fn respond(&self, request: &Request<'_>) -> Answer {
         let written = self.writer.as_ref().and_then(|writer| writer.respond(request));
-        written.unwrap_or_else(|| self.answer(request).unwrap_or_else(Response::from).into())
+        written.unwrap_or_else(|| self.answer(request).unwrap_or_else(|reject| Response::from(reject).into()))
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {
@@ -360,6 +365,13 @@ impl Service for Files {
             Ok(()) => Reception::Buffer,
             Err(reject) => Reception::Refuse(reject.into()),
         })
+    }
+}
+
+fn with_cache_control(response: Response, value: Option<&str>) -> Response {
+    match value {
+        Some(value) => response.field("Cache-Control", value),
+        None => response,
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much the files of a folder may take: what is asked for is set aside before a byte of it is written.
+//! How much may be taken: by the files of a folder, by lists in memory. What is asked for is set aside before a byte of it is written.
 //!
 //! Invariant: what was set aside is given back, unless a file took it. What other programs write or remove is not seen before the next start.
 
@@ -12,7 +12,7 @@ pub(super) struct Quota {
     used: AtomicU64,
 }
 
-/// What is set aside for one file.
+/// What is set aside for one file or list.
 #[derive(Debug)]
 pub(super) struct Room {
     quota: Arc<Quota>,
@@ -29,7 +29,12 @@ impl Quota {
         Quota { bytes_max, used: AtomicU64::new(used) }
     }
 
-    /// Room for a file that may turn out to be larger.
+    /// How much may be used.
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// Room for what may turn out to be larger.
     pub(super) fn room(self: &Arc<Quota>, bytes: u64) -> Result<Room, Exceeded> {
         let mut room = Room { quota: self.clone(), bytes: 0 };
         room.grow_to(bytes).map(|()| room)

@@ -6,7 +6,7 @@ use super::coding::{Accepted, Coding};
 use super::media_type::{is_compressible, media_type};
 use super::path::Resolved;
 use super::validators::{is_settled, validators};
-use super::{Files, reject};
+use super::{Files, reject, with_cache_control};
 use crate::http::{Body, Reject, Request, Response, StatusCode, Validators, Verdict};
 use crate::http::{content_range, evaluate_preconditions, multipart, requested_ranges};
 use crate::protocol::{Chunk, OpenFile};
@@ -227,7 +227,8 @@ fn lines(files: &Files, media_type: &str, coding: Option<Coding>, varies: bool, 
     if varies {
         response = response.field("Vary", "Accept-Encoding");
     }
-    files.with_cache_control(response.with_validators(validators)).field("Accept-Ranges", "bytes").into_lines()
+    let response = with_cache_control(response.with_validators(validators), files.options.cache_control.as_deref());
+    response.field("Accept-Ranges", "bytes").into_lines()
 }
 
 /// A range of a file as bytes, or `None` where the file changed since it was opened.

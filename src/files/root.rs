@@ -45,9 +45,10 @@ impl Root {
     /// Opens `directory`, and finds out whether there is openat2.
     ///
     /// # Errors
-    /// Where `directory` can't be opened, or is none.
+    /// Where `directory` can't be opened or entered, or is none.
     pub fn open(directory: &Path) -> io::Result<Root> {
         let directory = sys::open_directory(directory)?;
+        sys::state_of(directory.as_fd(), c".", LastLink::Show)?; // To open it takes no right to what is in it.
         let resolver = match sys::open_beneath(directory.as_fd(), c".", OpenHow::Directory) {
             Ok(_) => Resolver::Openat2,
             // ENOSYS; EPERM from a container's filter that does not know the call.

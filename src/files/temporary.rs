@@ -119,7 +119,9 @@ pub(super) fn sweep(root: &Root) -> u64 {
     let mut folders = vec![CString::from(c".")];
     while let Some(path) = folders.pop() {
         let Ok(folder) = root.open_folder(&path) else { continue };
-        for entry in sys::read_directory(folder.as_fd()).unwrap_or_default() {
+        let Ok(entries) = sys::read_directory(folder.as_fd()) else { continue };
+        // What was found before an error counts all the same.
+        for entry in entries.map_while(Result::ok) {
             match entry.kind {
                 EntryKind::Folder => folders.push(beneath(&path, &entry.name)),
                 EntryKind::File if entry.name.starts_with(RESERVED) => remove_leftover(&folder, &entry.name),

@@ -3,7 +3,7 @@
 //! Invariant: a listener that can't accept is not watched, or its readiness would make the loop spin.
 
 use super::{Connection, Notice, Reactor, Source, Stage, Visitor};
-use crate::poller::{Direction, Interest, Token};
+use crate::poller::{Direction, Event, Interest, Token};
 use crate::protocol::{Cue, Deadline, Link, Protocol};
 use crate::sys::Kernel;
 use crate::transport::{self, Accepted};
@@ -15,18 +15,46 @@ use std::time::Duration;
 /// How long a listener that could not accept rests before it tries again, in case no connection of ours ends before.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// A turn is long by so many events, and by so many descriptors that its wait handed to the kernel, again and again: to go through these costs
+/// much more than to be told that nobody is at the door, or has said anything yet. So the longer a turn is, the more are accepted in it, and
+/// served at once: else of a crowd at the door each would be let in by a long turn of its own, and served by another.
+const EVENTS_PER_ACCEPT: usize = 4;
+const PASSED_PER_ACCEPT: u64 = 128;
+
+/// After so many events it is looked who came meanwhile.
+pub(super) const EVENTS_PER_LOOK: usize = 128;
+
+/// How long a turn is, in connections that may be accepted beside the first; 0 of most.
+pub(super) fn turn_length(events: usize, passed: u64) -> usize {
+    events.min(EVENTS_PER_LOOK) / EVENTS_PER_ACCEPT + (passed / PASSED_PER_ACCEPT) as usize
+}
+
 impl<K: Kernel> Reactor<K> {
     /// Takes a few from each listener that has an event.
     pub(super) fn accept(&mut self) {
         let mut accepting = std::mem::take(&mut self.accepting);
+        let accepts_max = self.limits.accepts_per_turn_max.unwrap_or(1 + self.turn_length);
         for token in accepting.drain(..) {
-            for _ in 0..self.limits.accepts_per_turn_max {
+            for _ in 0..accepts_max {
                 if !self.accept_one(token) {
                     break;
                 }
             }
         }
         self.accepting = accepting;
+    }
+
+    /// Takes a few from each listener, in the midst of a long turn: who came since its wait is in no event of it.
+    pub(super) fn look_at_the_doors(&mut self) {
+        self.accepting.clear();
+        for token in &self.listeners {
+            if let Some(Source::Listener(listener)) = self.slots.get_mut(*token)
+                && !listener.rests
+            {
+                self.accepting.push(*token);
+            }
+        }
+        self.accept();
     }
 
     /// Whether there may be another.
@@ -90,7 +118,12 @@ impl<K: Kernel> Reactor<K> {
         }
         let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { unreachable!("it accepted") };
         let protocol = listener.accept.protocol(peer);
-        self.open(socket, protocol, Some(peer))
+        let token = self.open(socket, protocol, Some(peer))?;
+        if self.turn_length > 0 {
+            // By now it has said what it wants, mostly, and is not put at the end of the next turn.
+            self.receive(&Event { token, readable: true, writable: false, ended: false });
+        }
+        Ok(())
     }
 
     /// Closes the connection that has been idle longest. Whether there was one.
@@ -101,12 +134,13 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Gives a connection its slot and its first cue; one that came by a listener has a peer. An error comes with the socket, unwatched.
+    /// The cue may have been its last.
     pub(super) fn open(
         &mut self,
         socket: OwnedFd,
         protocol: Box<dyn Protocol>,
         peer: Option<SocketAddr>,
-    ) -> Result<(), (io::Error, OwnedFd)> {
+    ) -> Result<Token, (io::Error, OwnedFd)> {
         let is_accepted = peer.is_some();
         let (link, interest) = (Link::new(protocol), Interest::READ);
         let connection = Connection { socket, link, sending: None, interest, stage: Stage::Serving, is_accepted };
@@ -122,7 +156,7 @@ impl<K: Kernel> Reactor<K> {
         self.counters.opened += u64::from(is_accepted);
         self.counters.open += usize::from(is_accepted);
         self.touch(token, |link, driver| link.cue(Cue::Opened, driver));
-        Ok(())
+        Ok(token)
     }
 
     /// Tells a client that it can't be served: one send, then its request is read away so that closing does not reset the answer.

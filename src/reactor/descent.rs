@@ -1,7 +1,6 @@
 //! Going down in good order: no more listeners, one thing more, nothing more, the end.
 
 use super::{Reactor, Shutdown, Source};
-use crate::poller::Token;
 use crate::protocol::Cue;
 use crate::sys::Kernel;
 use std::os::fd::AsFd;
@@ -96,13 +95,12 @@ impl<K: Kernel> Reactor<K> {
         if let Some(shutdown) = self.remote.take_shutdown() {
             let times = Times::of(shutdown, now);
             let is_first = self.descent == Descent::Up;
-            let listeners = self.listeners();
-            for token in &listeners {
+            for token in &self.listeners {
                 if let Some(Source::Listener(listener)) = self.slots.get_mut(*token) {
                     self.kernel.bar_entry(listener.socket.as_fd());
                 }
             }
-            self.descent = match is_first && !listeners.is_empty() {
+            self.descent = match is_first && !self.listeners.is_empty() {
                 true => Descent::Barred { until: times.end.min(now + HANDSHAKE), times },
                 false => self.close_listeners(times, is_first),
             };
@@ -125,15 +123,9 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn listeners(&mut self) -> Vec<Token> {
-        let mut tokens: Vec<_> = self.slots.tokens().collect();
-        tokens.retain(|token| matches!(self.slots.get_mut(*token), Some(Source::Listener(_))));
-        tokens
-    }
-
     /// Takes who waits, and nobody more; tells all that it goes down.
     fn close_listeners(&mut self, times: Times, is_news: bool) -> Descent {
-        for token in self.listeners() {
+        for token in std::mem::take(&mut self.listeners) {
             // Who waits in the backlog would be reset, and may have sent a request already; so would who came after the last was taken.
             let _ = (0..BACKLOG_MAX).all(|_| self.accept_one(token));
             self.close(token);

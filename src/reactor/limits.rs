@@ -11,8 +11,10 @@ use std::time::Duration;
 /// The bounds of a loop.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections taken from a listener in one turn. One: a call that says EAGAIN costs more than the wait that says "there are more".
-    pub accepts_per_turn_max: usize,
+    /// Connections taken from a listener in one turn. `None`: one, since a call that says EAGAIN costs more than a wait that says "there are
+    /// more"; and one more for each four events of the turn and, by select and poll, whose waits cost more the more they watch, for each 128
+    /// descriptors.
+    pub accepts_per_turn_max: Option<usize>,
     /// When a change of interest is made. Lazily: answers mostly fit the kernel's buffer, so that waiting for room first is for nothing.
     pub updates: Updates,
     /// Connections at a time. Past it the one that is idle longest gives way to a new one; where none is idle, the new one is refused.
@@ -24,7 +26,8 @@ pub struct Limits {
     pub per_address_max: usize,
     /// Bytes taken from a connection in one turn, and the size of the one buffer they are received into.
     pub receive_bytes_per_turn_max: usize,
-    /// Bytes sent to a connection in one turn, so that a large transfer does not keep others waiting.
+    /// Bytes sent to a connection in one turn, so that a large transfer does not keep others waiting. Where more than sixteen are ready at once
+    /// it is less, down to 32 KiB.
     pub send_bytes_per_turn_max: u64,
     /// How long a peer may take not a single byte of what waits for it, at the least; it is cut off before twice that.
     pub send_timeout: Duration,
@@ -38,7 +41,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            accepts_per_turn_max: 1,
+            accepts_per_turn_max: None,
             updates: Updates::Lazy,
             connections_max: usize::MAX,
             per_address_max: usize::MAX,
@@ -51,7 +54,20 @@ impl Default for Limits {
     }
 }
 
+/// What all connections are sent in a turn, roughly. Of a thousand that ask for much at once each gets a little, and again in the next turn:
+/// else who wants little waits for a thousand times as much as the kernel takes.
+const SEND_BYTES_PER_TURN: u64 = 16 * 1024 * 1024;
+
+/// Less is not worth a turn.
+const SEND_SHARE_MIN: u64 = 32 * 1024;
+
 impl Limits {
+    /// What each connection is sent at most in a turn of so many events.
+    pub(crate) fn send_share(&self, events: usize) -> u64 {
+        let share = SEND_BYTES_PER_TURN / events.max(1) as u64;
+        share.max(SEND_SHARE_MIN).min(self.send_bytes_per_turn_max)
+    }
+
     /// What the peer of a link has to take on average: of a live stream it is no fault of the peer's that little comes.
     pub(crate) fn rate_min_of(&self, link: &Link) -> MinRate {
         if link.is_live() { MinRate::NONE } else { self.send_rate_min }
@@ -111,4 +127,25 @@ pub struct Counters {
     pub poller: poller::Counters,
     /// The system calls of the sockets.
     pub calls: Calls,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_are_ready_the_less_each_is_sent() {
+        const KIB: u64 = 1024;
+        let limits = |send_bytes_per_turn_max| Limits { send_bytes_per_turn_max, ..Limits::default() };
+        for (max, events, want) in [
+            (1024 * KIB, 0, 1024 * KIB),
+            (1024 * KIB, 16, 1024 * KIB),
+            (1024 * KIB, 32, 512 * KIB),
+            (1024 * KIB, 512, 32 * KIB),
+            (1024 * KIB, 10_000, 32 * KIB),
+            (1000, 10_000, 1000),
+        ] {
+            assert_eq!(limits(max).send_share(events), want, "{max}, {events}");
+        }
+    }
 }

@@ -7,7 +7,7 @@
 //!   │  2 read the clock, once
 //!   │  3 dispatch events:  token → slot → receive → Link::feed ─┐
 //!   │  4 woken connections:                          Link::cue ─┤
-//!   │  5 accept, a few:                              Link::cue ─┼─▶ touch: flush, interest, deadline, close
+//!   │  5 accept, a few (and between many events):    Link::cue ─┼─▶ touch: flush, interest, deadline, close
 //!   │  6 passed deadlines:                           Link::cue ─┘
 //!   └─ 7 release the slots of closed connections; then who asked to hear of turns: counters, log lines
 //! ```
@@ -38,6 +38,7 @@ use crate::slab::Slab;
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
 use crate::transport::{self, Received, Settled};
+use accepting::{EVENTS_PER_LOOK, turn_length};
 use origins::Origins;
 use remote::Remote;
 use std::io::{self, ErrorKind};
@@ -71,6 +72,8 @@ pub struct Reactor<K: Kernel = Linux> {
     next_ticket: u32,
     /// Whose connections they are, where [`Limits::per_address_max`] asks.
     origins: Origins,
+    /// All listeners.
+    listeners: Vec<Token>,
     /// Listeners that rest until a connection ends.
     resting: Vec<Token>,
     /// What every receive is received into.
@@ -78,6 +81,10 @@ pub struct Reactor<K: Kernel = Linux> {
     /// Lent to the connection at work; it keeps it when the kernel does not take it all.
     outbox: Outbox,
     events: Vec<Event>,
+    /// Of this turn, as [`accepting::turn_length`] says.
+    turn_length: usize,
+    /// Bytes that a connection may be sent in this turn.
+    send_share: u64,
     /// Listeners with an event, woken connections, slots whose deadline passed: collected, then acted upon.
     accepting: Vec<Token>,
     woken: Vec<Token>,
@@ -167,11 +174,14 @@ impl<K: Kernel> Reactor<K> {
             crew: None,
             next_ticket: 0,
             origins: Origins::default(),
+            listeners: Vec::new(),
             resting: Vec::new(),
             input: vec![0; limits.receive_bytes_per_turn_max].into_boxed_slice(),
             outbox: Outbox::default(),
+            send_share: limits.send_bytes_per_turn_max,
             limits,
             events: Vec::new(),
+            turn_length: 0,
             accepting: Vec::new(),
             woken: Vec::new(),
             expired: Vec::new(),
@@ -187,8 +197,9 @@ impl<K: Kernel> Reactor<K> {
         let token = self.slots.insert(Source::Listener(Box::new(listener)));
         let Some(Source::Listener(listener)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
         let added = self.poller.add(listener.socket.as_fd(), token, Interest::READ);
-        if added.is_err() {
-            self.slots.remove(token); // Whoever has a slot is watched.
+        match added {
+            Ok(()) => self.listeners.push(token),
+            Err(_) => drop(self.slots.remove(token)), // Whoever has a slot is watched.
         }
         added
     }
@@ -199,7 +210,7 @@ impl<K: Kernel> Reactor<K> {
     /// # Errors
     /// What the poller says.
     pub fn adopt(&mut self, socket: impl Into<OwnedFd>, protocol: Box<dyn Protocol>) -> io::Result<()> {
-        self.open(socket.into(), protocol, None).map_err(|(error, _)| error)
+        self.open(socket.into(), protocol, None).map(drop).map_err(|(error, _)| error)
     }
 
     /// From now on `crew` serves what is accepted, and looks whenever one of `watched` is readable.
@@ -281,7 +292,12 @@ impl<K: Kernel> Reactor<K> {
         self.read_clock(); // 2
         self.counters.turns += 1;
         let events = std::mem::take(&mut self.events);
-        events.iter().for_each(|event| self.dispatch(event)); // 3
+        for some in events.chunks(EVENTS_PER_LOOK) {
+            some.iter().for_each(|event| self.dispatch(event)); // 3
+            if some.len() == EVENTS_PER_LOOK && self.limits.accepts_per_turn_max.is_none() {
+                self.look_at_the_doors(); // 5, in the midst of it
+            }
+        }
         self.events = events;
         self.cue_woken(); // 4
         self.accept(); // 5
@@ -307,7 +323,11 @@ impl<K: Kernel> Reactor<K> {
             true => nearest.into_iter().chain(timeout).min(),
             false => Some(Duration::ZERO),
         };
+        let passed_before = self.poller.counters().passed;
         let result = self.poller.wait(&mut self.events, timeout);
+        let passed = self.poller.counters().passed - passed_before;
+        self.turn_length = turn_length(self.events.len(), passed);
+        self.send_share = self.limits.send_share(self.events.len());
         self.remote.bell().wakes_up();
         match result {
             Err(error) if error.kind() == ErrorKind::OutOfMemory => {
@@ -339,7 +359,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Receives once and feeds what came.
-    fn receive(&mut self, event: &Event) {
+    pub(super) fn receive(&mut self, event: &Event) {
         let Some(Source::Connection(connection)) = self.slots.get_mut(event.token) else { return };
         let is_lingering = connection.stage == Stage::Lingering;
         let mut received = Received::Nothing;
@@ -428,7 +448,7 @@ impl<K: Kernel> Reactor<K> {
         let mut held = sending.take();
         let out = held.as_mut().map_or(&mut self.outbox, |sending| &mut sending.outbox);
         let mut driver = Driver { now: self.now, out, deadline: None, waker: &waker };
-        let mut budget = self.limits.send_bytes_per_turn_max;
+        let mut budget = self.send_share;
 
         let mut is_sound = catch_unwind(AssertUnwindSafe(|| act(link, &mut driver))).is_ok();
         if self.limits.updates == Updates::Eager && driver.out.queued() > 0 && *interest != Interest::WRITE {
@@ -449,7 +469,7 @@ impl<K: Kernel> Reactor<K> {
         }
 
         let (wish, now) = (driver.deadline, self.now.monotonic);
-        let sent_bytes = self.limits.send_bytes_per_turn_max - budget;
+        let sent_bytes = self.send_share - budget;
         self.counters.sent_bytes += sent_bytes;
         match settled {
             Settled::Open { .. } if driver.out.queued() > 0 => {

@@ -9,6 +9,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::ptr::NonNull;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How a name beneath a directory is opened. Neither way waits (a FIFO without a writer) nor takes a terminal as the process's own.
@@ -220,39 +221,57 @@ pub struct DirectoryEntry {
     pub changed: u64,
 }
 
-/// readdir(3) and fstatat(2) of everything in `directory` but `.` and `..`; what vanishes meanwhile is left out.
-pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<Vec<DirectoryEntry>> {
+/// What is in a directory, entry by entry as the kernel tells them.
+pub struct DirectoryEntries<'a> {
+    directory: BorrowedFd<'a>,
+    stream: NonNull<libc::DIR>,
+}
+
+/// readdir(3) and fstatat(2) of everything in `directory` but `.` and `..`, as it is asked for; what vanishes meanwhile is left out.
+pub fn read_directory(directory: BorrowedFd<'_>) -> io::Result<DirectoryEntries<'_>> {
     // A stream of its own, from its own position at the beginning.
     let stream_fd = open_component(directory, c".", OpenHow::Read)?;
-    // SAFETY: the descriptor is open; where that succeeds it is the stream's, and closedir below closes it.
+    // SAFETY: the descriptor is open; where that succeeds it is the stream's, which closes it when it is dropped.
     let stream = unsafe { libc::fdopendir(stream_fd.as_raw_fd()) };
-    if stream.is_null() {
+    let Some(stream) = NonNull::new(stream) else {
         return Err(io::Error::last_os_error()); // It stayed ours, and is closed here.
-    }
+    };
     let _ = std::os::fd::IntoRawFd::into_raw_fd(stream_fd);
-    let mut entries = Vec::new();
-    let result = loop {
-        // SAFETY: errno is this thread's own; `stream` is open. The entry is valid until the next readdir, its name NUL-terminated.
-        let entry = unsafe {
-            *libc::__errno_location() = 0;
-            libc::readdir(stream)
-        };
-        if entry.is_null() {
-            let error = io::Error::last_os_error();
-            break if error.raw_os_error() == Some(0) { Ok(entries) } else { Err(error) };
-        }
-        // SAFETY: as above; what is needed is copied before the next readdir.
-        let name = unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) };
-        if name != c"." && name != c".." {
-            match stat_entry(directory, name) {
-                Ok(entry) => entries.extend(entry),
-                Err(error) => break Err(error),
+    Ok(DirectoryEntries { directory, stream })
+}
+
+impl Iterator for DirectoryEntries<'_> {
+    type Item = io::Result<DirectoryEntry>;
+
+    fn next(&mut self) -> Option<io::Result<DirectoryEntry>> {
+        loop {
+            // SAFETY: errno is this thread's own; the stream is open. The entry is valid until the next readdir, its name NUL-terminated.
+            let entry = unsafe {
+                *libc::__errno_location() = 0;
+                libc::readdir(self.stream.as_ptr())
+            };
+            if entry.is_null() {
+                let error = io::Error::last_os_error();
+                return (error.raw_os_error() != Some(0)).then_some(Err(error));
+            }
+            // SAFETY: as above; what is needed is copied before the next readdir.
+            let name = unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) };
+            if name != c"." && name != c".." {
+                match stat_entry(self.directory, name) {
+                    Ok(None) => {}
+                    Ok(Some(entry)) => return Some(Ok(entry)),
+                    Err(error) => return Some(Err(error)),
+                }
             }
         }
-    };
-    // SAFETY: it is open and used no more.
-    unsafe { libc::closedir(stream) };
-    result
+    }
+}
+
+impl Drop for DirectoryEntries<'_> {
+    fn drop(&mut self) {
+        // SAFETY: it is open and used no more.
+        unsafe { libc::closedir(self.stream.as_ptr()) };
+    }
 }
 
 /// fstatat(2) without following a link; `None` where it is gone, or not to be asked. Other errors are errors: a list that is short of what

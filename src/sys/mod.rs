@@ -22,9 +22,9 @@ pub use fork::{
     Ended, Forked, SoleThread, child_signal, clear_child_signal, exit_now, fork, ignore_children, reap, reap_one,
 };
 pub use fs::{
-    DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory, create_file,
-    file_calls, open_beneath, open_component, open_directory, open_following, read_directory, remove_directory,
-    remove_file, rename, state_of, try_lock,
+    DirectoryEntries, DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory,
+    create_file, file_calls, open_beneath, open_component, open_directory, open_following, read_directory,
+    remove_directory, remove_file, rename, state_of, try_lock,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use memory::SharedNumbers;
@@ -37,7 +37,7 @@ pub use process::{
     EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
     set_descriptor_limit, signal_thread,
 };
-pub use refused::{EPERM, refused_calls};
+pub use refused::{EPERM, refused_calls, try_refused_calls};
 pub use user::{User, become_user, is_root, user_named};
 pub use wait::{
     EBADF, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollChange, POLLERR, POLLHUP,

@@ -2,6 +2,8 @@
 
 pub use libc::EPERM;
 
+use std::io;
+
 /// Their numbers, for a filter that refuses them (seccomp(2)). fork(2) and clone(2) are not among them: a server may work by children.
 pub fn refused_calls() -> Vec<libc::c_long> {
     #[allow(unused_mut)] // Some machines have no more.
@@ -18,6 +20,19 @@ pub fn refused_calls() -> Vec<libc::c_long> {
         calls.extend(x32);
     }
     calls
+}
+
+/// Makes each of these calls once, with arguments that none takes (−1 for each: no pointer, no descriptor, no flags), to see that it is
+/// refused: its number, and what it says. Inside a filter alone: vhangup(2) takes no arguments.
+pub fn try_refused_calls() -> Vec<(libc::c_long, io::Result<()>)> {
+    let none: libc::c_long = -1;
+    let attempt = |call| {
+        // SAFETY: −1 is no address of a process, so what takes a pointer to read or write fails with EFAULT at the most; and none of these
+        // calls touches this process's memory or descriptors by numbers.
+        let result = unsafe { libc::syscall(call, none, none, none, none, none, none) };
+        (call, if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) })
+    };
+    refused_calls().into_iter().map(attempt).collect()
 }
 
 /// On every machine.

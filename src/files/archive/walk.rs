@@ -60,7 +60,7 @@ impl Walk {
         let content = match kind {
             EntryKind::File | EntryKind::Link if metadata.is_file() => Content::File(OpenFile::new(file, &metadata)),
             EntryKind::Folder if metadata.is_dir() => {
-                let mut entries = sys::read_directory(file.as_fd())?;
+                let mut entries = sys::read_directory(file.as_fd())?.collect::<io::Result<Vec<_>>>()?;
                 entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
                 self.levels.push(Level { at, name: name.clone(), left: entries.into_iter() });
                 Content::Folder

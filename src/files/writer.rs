@@ -208,7 +208,7 @@ impl Writer {
         let upload = self.upload(request, length).map_err(|reject| self.refusal(reject))?;
         if let Some(wish) = wish {
             if self.may_keep(request.now()) {
-                return Ok(Box::new(self.keep(upload, wish)));
+                return Ok(Box::new(self.keep(upload, wish, request.path())));
             }
             if !wish.completes {
                 return Err(Reject::Busy.into());

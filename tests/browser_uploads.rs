@@ -402,6 +402,62 @@ fn what_goes_wrong_is_said_in_words() {
 }
 
 #[test]
+fn who_may_not_write_is_asked_for_a_password_by_the_browser() {
+    let Some(mut browser) = Browser::new() else { return };
+    let large = b"0123456789".repeat(40_000);
+    let mine = own(&[("large.bin", &large), ("a.txt", b"a")]);
+    let served = own(&[("folder/old.txt", b"old")]);
+    let read = |name: &str| fs::read(served.path().join("folder").join(name)).unwrap();
+    let (_server, address) = serve(&["--auth", "ann:right"], served.path());
+    let relay = Relay::new(address, usize::MAX);
+    let url = format!("http://{}/folder/", relay.address);
+    let mut page = browser.open("about:blank");
+    page.answer_passwords(&[("ann", "wrong")]);
+    page.visit(&url);
+    wait_for_names(&mut page, &["..", "old.txt"]);
+    assert_eq!(page.passwords_asked(), 0, "who reads is not asked");
+    page.drop_files(&paths(&mine, &["large.bin"]));
+    wait_for_text(&mut page, "#jobs .bad", "A user's name and password are needed");
+    assert_eq!(page.passwords_asked(), 2, "once more, and that was cancelled");
+    page.answer_passwords(&[("ann", "wrong"), ("bob", "right"), ("ann", "right")]);
+    click_text(&mut page, "Try again");
+    wait_for_text(&mut page, "#said", "large.bin: uploaded");
+    wait_for_names(&mut page, &["..", "large.bin", "old.txt"]);
+    assert!(read("large.bin") == large);
+    let passed = relay.passed.load(Ordering::SeqCst);
+    assert!(passed < large.len() + 200_000, "{passed} bytes: the password was there before the file");
+    page.drop_files(&paths(&mine, &["a.txt"]));
+    wait_for_names(&mut page, &["..", "a.txt", "large.bin", "old.txt"]);
+    page.click("#new-folder");
+    page.fill("dialog input", "new");
+    page.press("Enter");
+    wait_for_names(&mut page, &["..", "new/", "a.txt", "large.bin", "old.txt"]);
+    assert_eq!(page.passwords_asked(), 5, "who was let in is not asked again");
+    assert_no_exception(&mut page);
+}
+
+#[test]
+fn where_all_is_guarded_the_page_comes_after_the_password() {
+    let Some(mut browser) = Browser::new() else { return };
+    let mine = own(&[("a.txt", b"a")]);
+    let served = own(&[("old.txt", b"old")]);
+    let (_server, address) = serve(&["--auth", "ann:right", "--auth-all"], served.path());
+    let url = format!("http://{address}/");
+    let mut page = browser.open("about:blank");
+    page.answer_passwords(&[("ann", "wrong")]);
+    page.visit(&url);
+    wait_for_text(&mut page, "h1", "401");
+    assert_eq!(page.passwords_asked(), 2);
+    page.answer_passwords(&[("ann", "right")]);
+    page.visit(&url);
+    wait_for_names(&mut page, &["old.txt"]);
+    page.drop_files(&paths(&mine, &["a.txt"]));
+    wait_for_names(&mut page, &["a.txt", "old.txt"]);
+    assert_eq!(page.passwords_asked(), 3);
+    assert_no_exception(&mut page);
+}
+
+#[test]
 fn an_upload_elsewhere_is_none() {
     let Some(mut browser) = Browser::new() else { return };
     let mine = own(&[("a.txt", b"a")]);

@@ -33,6 +33,11 @@ fn chunked_bodies() {
 }
 
 #[test]
+fn forms() {
+    replay("form", oracles::form::judge);
+}
+
+#[test]
 fn frames() {
     replay("frames", oracles::frames::judge);
 }
@@ -68,7 +73,7 @@ fn every_target_is_replayed() {
         names.sort();
         names
     };
-    let replayed = ["chunked", "conditions", "connection", "frames", "head", "path", "ranges"];
+    let replayed = ["chunked", "conditions", "connection", "form", "frames", "head", "path", "ranges"];
     assert_eq!(targets("fuzz/corpus", ""), replayed);
     assert_eq!(targets("fuzz/fuzz_targets", ".rs"), replayed);
 }

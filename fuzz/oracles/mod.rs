@@ -7,6 +7,7 @@
 pub mod chunked;
 pub mod conditions;
 pub mod connection;
+pub mod form;
 pub mod frames;
 pub mod head;
 pub mod path;

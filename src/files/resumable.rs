@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   PUT /name, Upload-Complete ─▶ Open ─▶ transfers: as much as came is kept ─▶ ?1: Completing ─▶ as a PUT ends ─▶ Complete
-//!      104, Location: /.tripoll-…  │ HEAD: how much. PATCH: on from there                              └─ 503: Open again
+//!      104, Location: .tripoll-…   │ HEAD: how much. PATCH: on from there                              └─ 503: Open again
 //!                                  └ DELETE, too long without a transfer, or larger than was said: gone
 //! ```
 
@@ -81,7 +81,8 @@ pub(super) struct Transfer {
     token: String,
     turn: u64,
     wish: Wish,
-    is_first: bool,
+    /// Of the first part: where the upload goes on.
+    location: Option<String>,
 }
 
 impl Wish {
@@ -181,12 +182,13 @@ impl Entry {
 }
 
 impl Transfer {
-    fn append(&mut self, piece: &[u8]) -> Result<(), Response> {
+    fn append(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Result<Take, Response> {
         let mut registry = self.writer.registry();
         let (upload, length) = registry.of(self).ok_or(SUPERSEDED)?;
         let is_within = length.is_none_or(|length| upload.written() + piece.len() as u64 <= length);
         let taken = if is_within {
-            upload.take(&self.writer, piece).map_err(|reject| self.writer.refusal(reject))
+            let taken = upload.take(&self.writer, piece).map(|()| upload.more_or_pause(waker));
+            taken.map_err(|reject| self.writer.refusal(reject))
         } else {
             Err(inconsistent_length())
         };
@@ -205,7 +207,7 @@ impl Transfer {
         let entry = registry.known.get_mut(&self.token).expect("it was there just now");
         if !self.wish.completes {
             entry.rest(now);
-            let status = if self.is_first { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+            let status = if self.location.is_some() { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
             let response = self.writer.limits(self.announced(Response::new(status)));
             return Ok(response.field("Upload-Complete", "?0").field("Upload-Offset", &offset.to_string()).into());
         }
@@ -221,7 +223,10 @@ impl Transfer {
 
     /// With the place of the upload, in answers to its beginning.
     fn announced(&self, response: Response) -> Response {
-        if self.is_first { response.field("Location", &location(&self.token)) } else { response }
+        match &self.location {
+            Some(location) => response.field("Location", location),
+            None => response,
+        }
     }
 }
 
@@ -229,12 +234,18 @@ impl Sink for Transfer {
     fn interim(&self) -> Option<Response> {
         let response = Response::new(StatusCode::from_u16(104).expect("it is a status"));
         let response = response.field("Upload-Draft-Interop-Version", &INTEROP_VERSION.to_string());
-        let is_due = self.is_first && self.wish.is_told;
+        let is_due = self.location.is_some() && self.wish.is_told;
         is_due.then(|| self.writer.limits(self.announced(response)))
     }
 
-    fn piece(&mut self, piece: &[u8], _: &dyn Fn() -> Waker) -> Take {
-        self.append(piece).map_or_else(Take::Refuse, |()| Take::More)
+    fn piece(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Take {
+        self.append(piece, waker).unwrap_or_else(Take::Refuse)
+    }
+
+    /// Where another went on with it, it is told so by the next piece.
+    fn is_ready(&mut self) -> bool {
+        let mut registry = self.writer.registry();
+        registry.of(self).is_none_or(|(upload, _)| upload.is_ready())
     }
 
     fn finish(self: Box<Self>, request: &Request<'_>) -> Answer {
@@ -292,19 +303,21 @@ impl Writer {
         registry.make_room()
     }
 
-    /// Makes an upload one that may go on.
-    pub(super) fn keep(self: &Arc<Self>, upload: Upload, wish: Wish) -> Transfer {
+    /// Makes an upload one that may go on, to what has this path.
+    pub(super) fn keep(self: &Arc<Self>, upload: Upload, wish: Wish, path: &str) -> Transfer {
         let mut registry = self.registry();
         let token = registry.new_token();
         let entry =
             Entry { stage: Stage::Open(upload), length: wish.length, turn: 0, is_moving: true, idle_since: None };
         registry.known.insert(token.clone(), entry);
-        Transfer { writer: self.clone(), token, turn: 0, wish, is_first: true }
+        let location = Some(location(path, &token));
+        Transfer { writer: self.clone(), token, turn: 0, wish, location }
     }
 
     /// Answers a request about an upload, or takes its body; `None` where it is about none that is known.
     pub(super) fn about_upload(self: &Arc<Self>, request: &Request<'_>) -> Option<Result<Asked, Response>> {
-        let token = request.path().strip_prefix('/')?.strip_prefix(str::from_utf8(RESERVED).expect("it is text"))?;
+        let (_, name) = request.path().rsplit_once('/')?;
+        let token = name.strip_prefix(str::from_utf8(RESERVED).expect("it is text"))?;
         let mut registry = self.registry();
         registry.expire(request.now());
         let is_known = registry.known.contains_key(token);
@@ -346,7 +359,7 @@ impl Writer {
                 entry.note_length(wish.length)?;
                 entry.begin_turn();
                 let (turn, token) = (entry.turn, token.to_string());
-                Ok(Asked::Part(Transfer { writer: self.clone(), token, turn, wish, is_first: false }))
+                Ok(Asked::Part(Transfer { writer: self.clone(), token, turn, wish, location: None }))
             }
             "DELETE" if matches!(entry.stage, Stage::Completing) => Err(Reject::Unavailable.into()),
             "DELETE" => {
@@ -422,8 +435,11 @@ fn problem(status: StatusCode, name: &str, title: &str, mut value: serde_json::V
     response.with_status(status).field("Upload-Complete", "?0")
 }
 
-fn location(token: &str) -> String {
-    format!("/{}{token}", str::from_utf8(RESERVED).expect("it is text"))
+/// Beside what is uploaded: a browser that was asked for a password there says it here unasked (RFC 7617 §2.2). Elsewhere it would send what
+/// it has to send once in vain.
+fn location(path: &str, token: &str) -> String {
+    let (folder, _) = path.rsplit_once('/').expect("a path has a slash");
+    format!("{folder}/{}{token}", str::from_utf8(RESERVED).expect("it is text"))
 }
 
 /// RFC 9651: the bare item of a field that is there once; parameters mean nothing here. Others are as if they were not.

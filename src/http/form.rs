@@ -198,10 +198,13 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
         let (key, after) = rest.split_once('=')?;
         let (value, more) = match after.trim_start().strip_prefix('"') {
             Some(quoted) => quoted.split_once('"')?,
-            None => after.split_at(after.find(';').unwrap_or(after.len())),
+            None => {
+                let (value, more) = after.split_at(after.find(';').unwrap_or(after.len()));
+                (value.trim(), more)
+            }
         };
         if key.trim().eq_ignore_ascii_case(name) {
-            return Some(value.trim());
+            return Some(value);
         }
         rest = more.trim_start().strip_prefix(';')?;
     }
@@ -266,6 +269,8 @@ mod tests {
         let odd =
             "--b\r\nContent-Disposition: form-data; filename=\"C:\\x; name=y%22.txt\" ; name=\"f\"\r\n\r\n\r\n--b--";
         check(odd, Ok(&["f Some(\"C:\\\\x; name=y\\\".txt\")  end"]));
+        let spaced = "--b\r\nContent-Disposition: form-data; name= f ; filename=\" a \"\r\n\r\n\r\n--b--";
+        check(spaced, Ok(&["f Some(\" a \")  end"]));
     }
 
     #[test]

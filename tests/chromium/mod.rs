@@ -12,6 +12,7 @@
 
 use crate::process::{PATIENCE, Process};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::{Write, stderr};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -263,6 +264,22 @@ impl Page {
         self.session.call("DOM.setFileInputFiles", json!({ "files": paths, "backendNodeId": asks }));
     }
 
+    /// As from a person whom the browser's own window asks for name and password: one of these each time, then Cancel. The browser tells what is
+    /// sent from now on as JSON: short text, then.
+    #[track_caller]
+    pub fn answer_passwords(&mut self, answers: &[(&str, &str)]) {
+        let answers = answers.iter().map(|(name, password)| (name.to_string(), password.to_string()));
+        self.session.passwords = answers.collect();
+        self.session.call("Fetch.enable", json!({ "handleAuthRequests": true }));
+    }
+
+    /// How often the browser asked for them.
+    #[track_caller]
+    pub fn passwords_asked(&mut self) -> usize {
+        self.console();
+        self.session.passwords_asked
+    }
+
     /// What stands on the console so far: messages, exceptions, loads that failed.
     pub fn console(&mut self) -> &[String] {
         // What came before the answer to this has been read with it.
@@ -280,6 +297,9 @@ struct Session {
     troubles: Vec<String>,
     /// The element that asked for files last.
     chooser: Option<Value>,
+    /// Names and passwords that are still to be said, and how often they were asked for.
+    passwords: VecDeque<(String, String)>,
+    passwords_asked: usize,
 }
 
 impl Session {
@@ -288,7 +308,8 @@ impl Session {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let (socket, _) = tungstenite::client(url, stream).unwrap_or_else(|error| panic!("{url}: {error}"));
-        Session { socket, calls: 0, loads: 0, troubles: Vec::new(), chooser: None }
+        let (passwords, passwords_asked) = (VecDeque::new(), 0);
+        Session { socket, calls: 0, loads: 0, troubles: Vec::new(), chooser: None, passwords, passwords_asked }
     }
 
     #[track_caller]
@@ -297,12 +318,10 @@ impl Session {
     }
 
     fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, String> {
-        self.calls += 1;
-        let call = json!({ "id": self.calls, "method": method, "params": parameters });
-        self.socket.send(Message::text(call.to_string())).unwrap();
+        let id = self.send(method, parameters);
         loop {
             let mut message = self.receive();
-            if message["id"] == self.calls {
+            if message["id"] == id {
                 return match message.get("error") {
                     None => Ok(message["result"].take()),
                     Some(error) => Err(error.to_string()),
@@ -311,7 +330,15 @@ impl Session {
         }
     }
 
-    /// The next message. What an event tells is noted.
+    /// Calls without waiting for the answer.
+    fn send(&mut self, method: &str, parameters: Value) -> u64 {
+        self.calls += 1;
+        let call = json!({ "id": self.calls, "method": method, "params": parameters });
+        self.socket.send(Message::text(call.to_string())).unwrap();
+        self.calls
+    }
+
+    /// The next message. What an event tells is noted, and what it asks is answered.
     #[track_caller]
     fn receive(&mut self) -> Value {
         let message = self.socket.read().unwrap_or_else(|error| panic!("the browser says no more: {error}"));
@@ -321,6 +348,20 @@ impl Session {
         match message["method"].as_str() {
             Some("Page.loadEventFired") => self.loads += 1,
             Some("Page.fileChooserOpened") => self.chooser = Some(parameters["backendNodeId"].clone()),
+            Some("Fetch.requestPaused") => {
+                self.send("Fetch.continueRequest", json!({ "requestId": parameters["requestId"] }));
+            }
+            Some("Fetch.authRequired") => {
+                self.passwords_asked += 1;
+                let answer = match self.passwords.pop_front() {
+                    Some((name, password)) => {
+                        json!({ "response": "ProvideCredentials", "username": name, "password": password })
+                    }
+                    None => json!({ "response": "CancelAuth" }),
+                };
+                let answer = json!({ "requestId": parameters["requestId"], "authChallengeResponse": answer });
+                self.send("Fetch.continueWithAuth", answer);
+            }
             Some("Runtime.consoleAPICalled") => self.troubles.push(format!("console: {}", parameters["args"])),
             Some("Runtime.exceptionThrown") => {
                 self.troubles.push(format!("exception: {}", parameters["exceptionDetails"]))

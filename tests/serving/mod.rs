@@ -1,43 +1,17 @@
 //! A service on a loop of its own thread, or under another model, stopped when it goes out of scope.
 
-use std::fmt;
+#[path = "../ways/mod.rs"]
+mod ways;
+
+pub use ways::Way;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use tripoll::Model;
 use tripoll::http::{Limits, Listener, Service};
 use tripoll::models::{Work, employ};
-use tripoll::poller::Strategy;
 use tripoll::reactor::{self, Handle, Reactor};
-
-/// How connections are served: by a loop that waits in one way or another, or by another model.
-#[derive(Debug, Clone, Copy)]
-pub struct Way {
-    model: Model,
-    strategy: Strategy,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.model {
-            Model::Reactor => self.strategy.fmt(f),
-            model => model.fmt(f),
-        }
-    }
-}
-
-impl From<Strategy> for Way {
-    fn from(strategy: Strategy) -> Way {
-        Way { model: Model::Reactor, strategy }
-    }
-}
-
-impl From<Model> for Way {
-    fn from(model: Model) -> Way {
-        Way { model, strategy: Strategy::ALL[2] }
-    }
-}
 
 /// What serves.
 pub struct Serving {

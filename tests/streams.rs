@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::task::Waker;
 use std::time::{Duration, UNIX_EPOCH};
+use tripoll::coroutine::{sleep, spawn};
 use tripoll::http::{self, Body, Event, Events, Listener, Reject, Sink, StatusCode, Stream, Take};
+use tripoll::poller::Strategy;
 use tripoll::protocol::{Chunk, Cue, MinRate, SendError, Sender};
 use tripoll::reactor::{self, Shutdown};
 use tripoll::router::{Endpoint, Router};
@@ -356,6 +358,28 @@ fn a_stream_goes_on_as_its_sender_sends(way: Way) {
     drop(sender);
     client.until(b"0\r\n\r\n");
     assert_eq!(client.answer(false).body, b"hello", "what waited behind it");
+}
+
+#[test]
+fn a_handler_of_a_coroutine_spawns_others() {
+    for strategy in Strategy::ALL {
+        let running = Running::new(Way::coroutines(strategy), |server| {
+            server.route("GET", "/ticks", |_| {
+                Response::stream("text/plain", BOUND, |sender| {
+                    drop(spawn(async move {
+                        for tick in ["one ", "two"] {
+                            sleep(Duration::from_millis(5)).await;
+                            sender.send(tick.as_bytes()).unwrap();
+                        }
+                    }));
+                })
+            })
+        });
+        let mut client = Client::new(running.address);
+        client.send("GET /ticks HTTP/1.0\r\n\r\n");
+        let said = String::from_utf8(client.rest(false)).unwrap();
+        assert!(said.ends_with("\r\n\r\none two"), "{strategy}: {said}");
+    }
 }
 
 fn a_full_stream_says_so_and_loses_nothing(way: Way) {

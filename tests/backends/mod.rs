@@ -13,10 +13,12 @@ macro_rules! on_every_backend {
 pub(crate) use on_every_backend;
 
 /// Makes of each `fn fact(way: Way)` a test on every model but the reactor that can live beside the harness's threads: `iterative::fact`,
-/// `threads::fact`, `thread_pool::fact`, `coroutines::fact`.
+/// `threads::fact`, `thread_pool::fact`, `coroutines::fact`. And a list of them, for `tests/forking.rs`.
 #[allow(unused_macros)] // Not every test has models.
 macro_rules! on_every_threaded_model {
     ($($fact:ident),+ $(,)?) => {
+        #[allow(dead_code, missing_docs)] // Only that has models that fork.
+        pub const UNDER_MODELS: &[(&str, fn(Way))] = &[$((stringify!($fact), $fact)),+];
         mod iterative { $(#[test] fn $fact() { super::$fact(tripoll::Model::Iterative.into()) })+ }
         mod threads { $(#[test] fn $fact() { super::$fact(tripoll::Model::Threads.into()) })+ }
         mod thread_pool { $(#[test] fn $fact() { super::$fact(tripoll::Model::ThreadPool { workers: 2 }.into()) })+ }

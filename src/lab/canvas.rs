@@ -96,6 +96,7 @@ impl Canvas {
         };
         draw(|area| match (&self.x_scale, &self.y_scale) {
             (Scale::Log, Scale::Log) => self.on(area, (x0..x1).log_scale(), (y0..y1).log_scale(), lines),
+            (Scale::Log, _) => self.on(area, (x0..x1).log_scale(), y0..y1, lines),
             (_, Scale::Log) => self.on(area, x0..x1, (y0..y1).log_scale(), lines),
             (..) => self.on(area, x0..x1, y0..y1, lines),
         })

@@ -96,7 +96,8 @@ function isOneLoop(counters) {
 function show(reading, before) {
   const { at, counters, time } = reading;
   const isLoop = isOneLoop(counters);
-  element("backend").textContent = counters.model === "reactor" ? counters.backend : counters.model;
+  const by = { reactor: counters.backend, coroutines: `coroutines over ${counters.backend}` };
+  element("backend").textContent = by[counters.model] ?? counters.model;
   element("trigger").textContent = counters.trigger;
   for (const id of ["loop", "moving", "how"]) element(id).hidden = !isLoop;
   element("time").textContent = time;

@@ -185,7 +185,11 @@ fn the_page_loads_under_every_model() {
         let (_server, address) = serve(&["--model", model], project());
         let mut page = browser.open(&format!("http://{address}/"));
         let said = "document.querySelector('.answered').innerText";
-        page.wait_for(&format!("{said} === 'This page is answered by {model}.'"));
+        let by = match model {
+            "coroutines" => said_of("coroutines over epoll", "level"),
+            model => format!("This page is answered by {model}."),
+        };
+        page.wait_for(&format!("{said} === '{by}'"));
         let requests = page.evaluate("document.querySelector('#requests').innerText");
         page.wait_for(&format!("Number(document.querySelector('#requests').innerText) > Number({requests})"));
         let turns = page.evaluate("document.querySelector('#moving').checkVisibility()");

@@ -1,6 +1,7 @@
 //! The facts of `tests/http.rs`, `tests/files.rs` and `tests/semantics.rs` under the models that fork.
 //!
 //! A program without a harness, whose threads would keep them from forking: each fact's server is a child of this process.
+#![allow(clippy::duplicate_mod)] // Each of the three has its helpers.
 
 #[path = "files.rs"]
 #[allow(unused)] // What has a harness is more.

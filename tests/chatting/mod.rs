@@ -4,6 +4,7 @@
 #[path = "../../examples/chat/main.rs"]
 pub mod chat;
 #[path = "../ways/mod.rs"]
+#[allow(clippy::duplicate_mod)] // Others have it too, and some tests have both.
 mod ways;
 
 pub use ways::Way;

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Not every test needs all of it.
 
 #[path = "../ways/mod.rs"]
+#[allow(clippy::duplicate_mod)] // Others have it too, and some tests have both.
 mod ways;
 
 pub use ways::Way;

@@ -1,6 +1,7 @@
 //! A service on a loop of its own thread, or under another model, stopped when it goes out of scope. A model that forks gets a process of its own.
 
 #[path = "../ways/mod.rs"]
+#[allow(clippy::duplicate_mod)] // Others have it too, and some tests have both.
 mod ways;
 
 pub use ways::Way;

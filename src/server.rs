@@ -68,7 +68,7 @@ pub struct HttpServer {
 pub struct Meter {
     answers: Arc<AtomicU64>,
     reactor: reactor::Meter,
-    /// What is counted instead where several threads or processes serve.
+    /// What is counted instead where threads or processes serve.
     tally: Arc<OnceLock<Tally>>,
 }
 
@@ -77,7 +77,7 @@ pub struct Meter {
 pub struct Counters {
     /// Answers given, also to what was no request.
     pub answers: u64,
-    /// Connections, bytes, waits: as of the end of the loop's last turn. Under a model other than the reactor there are no turns and no waits
+    /// Connections, bytes, waits: as of the end of the loop's last turn. Where threads or processes serve there are no turns and no waits
     /// of a loop, and the rest is as of now.
     pub reactor: reactor::Counters,
 }
@@ -135,13 +135,13 @@ impl HttpServer {
         self
     }
 
-    /// Who serves connections: the loop itself, or threads or processes, each of which waits for one. Nothing else changes, but how many are
-    /// served well.
+    /// Who serves connections: the loop itself, or threads, processes or tasks, each of which waits for one. Nothing else changes, but how many
+    /// are served well.
     ///
     /// Handlers of a model that forks share nothing with those of another process: each has a copy of what there was. What goes on without end
     /// ([`Response::events`]) keeps its worker as long as it lasts.
     ///
-    /// Under a model other than the reactor the loop's own settings ([`backend`](Self::backend), [`trigger`](Self::trigger),
+    /// Where threads or processes serve the loop's own settings ([`backend`](Self::backend), [`trigger`](Self::trigger),
     /// [`select_limit`](Self::select_limit)) are those of the loop that accepts and hears of the end.
     pub fn model(mut self, model: Model) -> HttpServer {
         self.model = model;
@@ -319,7 +319,9 @@ impl HttpServer {
                 listeners.iter().map(|socket| socket.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?;
             let make = make.clone();
             let to_do = work.insert(Work::new(limits, sockets, move || Box::new(make()))?);
-            self.meter.tally.set(to_do.tally.clone()).expect("a server is bound once");
+            if !self.model.is_one_loop() {
+                self.meter.tally.set(to_do.tally.clone()).expect("a server is bound once");
+            }
             to_do.on_shortage = Box::new(move || cache.as_ref().is_some_and(Cache::give_way));
             to_do.on_notice = Box::new(move |notice| on_notice.lock().unwrap_or_else(PoisonError::into_inner)(notice));
         }
@@ -416,7 +418,7 @@ impl Service for Nothing {
 /// A server that listens.
 pub struct BoundServer {
     reactor: Reactor,
-    /// What threads or processes are to serve, under a model that has them.
+    /// What others than the loop itself are to serve, under a model that has them.
     work: Option<Work>,
     model: Model,
     addresses: Vec<SocketAddr>,

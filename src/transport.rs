@@ -55,6 +55,18 @@ pub enum Received {
     Dead,
 }
 
+impl Received {
+    /// Whether the kernel had no more than that, where there was room for so many bytes: it is time to say
+    /// [`exhausted`](crate::poller::Poller::exhausted). `has_ended`: an event said that the end is behind what came.
+    pub fn is_short(self, room: usize, has_ended: bool) -> bool {
+        match self {
+            Received::Bytes(count) => count < room && !has_ended,
+            Received::Nothing => true,
+            Received::End | Received::Dead => false,
+        }
+    }
+}
+
 /// Receives once: a short read already says that there was no more, and asking again costs a call.
 pub fn receive(kernel: &mut impl Kernel, socket: BorrowedFd<'_>, into: &mut [u8]) -> Received {
     match kernel.receive(socket, into) {

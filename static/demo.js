@@ -87,12 +87,17 @@ function roundUp(value) {
 const turns = new Chart("turns", "Turns of the loop a second");
 const scanned = new Chart("scanned", "Descriptors scanned per ready event");
 
+/** Whether one loop serves all: under other models there are no turns to show, and no stream of events. */
+function isOneLoop(counters) {
+  return ["reactor", "coroutines"].includes(counters.model);
+}
+
 /** Puts one reading on the page; `before` is the last, where the same server gave one. */
 function show(reading, before) {
   const { at, counters, time } = reading;
-  // Under another model there is no loop that turns.
-  const isLoop = counters.model === "reactor";
-  element("backend").textContent = isLoop ? counters.backend : counters.model;
+  const isLoop = isOneLoop(counters);
+  const by = { reactor: counters.backend, coroutines: `coroutines over ${counters.backend}` };
+  element("backend").textContent = by[counters.model] ?? counters.model;
   element("trigger").textContent = counters.trigger;
   for (const id of ["loop", "moving", "how"]) element(id).hidden = !isLoop;
   element("time").textContent = time;
@@ -187,8 +192,7 @@ async function watch() {
     try {
       const counters = await (await fetched("counters")).json();
       if (counters.backend === null) return say(IS_OFF);
-      // Under another model there is no such stream.
-      if (hasStream && counters.model === "reactor") hasStream = await listen();
+      if (hasStream && isOneLoop(counters)) hasStream = await listen();
       else take({ counters, time: await askedTime() });
     } catch {
       miss();

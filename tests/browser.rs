@@ -181,14 +181,19 @@ fn a_page_sees_its_server_go_and_its_events_come_back(strategy: Strategy) {
 #[test]
 fn the_page_loads_under_every_model() {
     let Some(mut browser) = Browser::new() else { return };
-    for model in ["iterative", "fork", "prefork", "threads", "thread-pool"] {
+    for model in ["iterative", "fork", "prefork", "threads", "thread-pool", "coroutines"] {
         let (_server, address) = serve(&["--model", model], project());
         let mut page = browser.open(&format!("http://{address}/"));
         let said = "document.querySelector('.answered').innerText";
-        page.wait_for(&format!("{said} === 'This page is answered by {model}.'"));
+        let by = match model {
+            "coroutines" => said_of("coroutines over epoll", "level"),
+            model => format!("This page is answered by {model}."),
+        };
+        page.wait_for(&format!("{said} === '{by}'"));
         let requests = page.evaluate("document.querySelector('#requests').innerText");
         page.wait_for(&format!("Number(document.querySelector('#requests').innerText) > Number({requests})"));
-        assert_eq!(page.evaluate("document.querySelector('#moving').checkVisibility()"), false, "no loop turns");
+        let turns = page.evaluate("document.querySelector('#moving').checkVisibility()");
+        assert_eq!(turns, model == "coroutines", "{model}: whether a loop turns");
         assert_clean(&mut page);
     }
     let (_server, address) = serve(&["--model", "prefork", "--workers", "1"], project());

@@ -5,12 +5,12 @@ mod chatting;
 mod chromium;
 mod process;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_loop};
 use chatting::chat::name::NAME_BYTES_MAX;
 use chatting::chat::operator;
 use chatting::chat::room::HISTORY_MAX;
 use chatting::chat::text::TEXT_BYTES_MAX;
-use chatting::{Chat, PATIENCE, now};
+use chatting::{Chat, PATIENCE, Way, now};
 use chromium::Browser;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +22,7 @@ use tripoll::poller::Strategy;
 use tripoll::protocol::Now;
 use tripoll::sys;
 
-on_every_backend! {
+on_every_loop! {
     terminals_and_pages_are_in_one_room,
     a_name_that_is_none_is_refused_with_the_reason_and_asked_for_again,
     whoever_leaves_in_whatever_way_has_left,
@@ -37,8 +37,8 @@ on_every_backend! {
     browsers_and_a_terminal_talk,
 }
 
-fn terminals_and_pages_are_in_one_room(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn terminals_and_pages_are_in_one_room(way: Way) {
+    let chat = Chat::new(way);
     let mut ada = chat.terminal_of("ada");
     let mut bob = chat.page_of("bob");
     assert_eq!(ada.line(), "bob entered");
@@ -65,8 +65,8 @@ fn terminals_and_pages_are_in_one_room(strategy: Strategy) {
     assert_eq!([bob.line(), dave.line()], ["bob: hello, ada"; 2]);
 }
 
-fn a_name_that_is_none_is_refused_with_the_reason_and_asked_for_again(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn a_name_that_is_none_is_refused_with_the_reason_and_asked_for_again(way: Way) {
+    let chat = Chat::new(way);
     let _ada = chat.terminal_of("Ada");
     let _strasse = chat.page_of("Straße");
     let longest = "x".repeat(NAME_BYTES_MAX);
@@ -97,8 +97,8 @@ fn a_name_that_is_none_is_refused_with_the_reason_and_asked_for_again(strategy: 
 
 type Leave = fn(&Chat);
 
-fn whoever_leaves_in_whatever_way_has_left(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn whoever_leaves_in_whatever_way_has_left(way: Way) {
+    let chat = Chat::new(way);
     let mut ada = chat.terminal_of("ada");
     let ways: [(&str, Leave); 5] = [
         ("a terminal that is closed", |chat| drop(chat.terminal_of("bob"))),
@@ -127,15 +127,15 @@ fn whoever_leaves_in_whatever_way_has_left(strategy: Strategy) {
     assert_eq!(ada.lines(), ["bob entered", "bob: bye", "bob left"]);
 }
 
-fn a_page_that_says_nothing_to_a_ping_has_left(strategy: Strategy) {
-    let chat = Chat::with_heartbeat(strategy, Duration::from_millis(50));
+fn a_page_that_says_nothing_to_a_ping_has_left(way: Way) {
+    let chat = Chat::with_heartbeat(way, Duration::from_millis(50));
     let mut ada = chat.terminal_of("ada");
     let _silent = chat.page_of("bob"); // tungstenite answers when it is read from.
     assert_eq!(ada.lines(), ["bob entered", "bob left"]);
 }
 
-fn late_comers_get_the_last_messages(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn late_comers_get_the_last_messages(way: Way) {
+    let chat = Chat::new(way);
     let mut ada = chat.terminal();
     ada.say("ada");
     assert_eq!(ada.line(), "Welcome, ada. Nobody else is here.");
@@ -155,8 +155,8 @@ fn late_comers_get_the_last_messages(strategy: Strategy) {
     assert_eq!((terminal.lines(), page.line()), (["page entered", "bob: now"].map(String::from), "bob: now".into()));
 }
 
-fn what_is_said_reaches_terminals_and_pages_harmless(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn what_is_said_reaches_terminals_and_pages_harmless(way: Way) {
+    let chat = Chat::new(way);
     let (mut ada, mut bob, mut page) = (chat.terminal_of("ada"), chat.terminal_of("bob"), chat.page_of("page"));
     assert_eq!(bob.line(), "page entered");
     for (sent, want) in [
@@ -175,8 +175,8 @@ fn what_is_said_reaches_terminals_and_pages_harmless(strategy: Strategy) {
     assert_eq!(bob.line(), "ada: nothing was said before");
 }
 
-fn a_line_is_bounded_and_the_next_is_taken(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn a_line_is_bounded_and_the_next_is_taken(way: Way) {
+    let chat = Chat::new(way);
     let (mut ada, mut bob) = (chat.terminal_of("ada"), chat.page_of("bob"));
     assert_eq!(ada.line(), "bob entered");
     let longest = "x".repeat(TEXT_BYTES_MAX);
@@ -195,8 +195,8 @@ fn a_line_is_bounded_and_the_next_is_taken(strategy: Strategy) {
     assert_eq!(ada.line(), format!("bob: {longest}"));
 }
 
-fn a_reader_that_does_not_read_is_cut_off_and_others_get_everything(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn a_reader_that_does_not_read_is_cut_off_and_others_get_everything(way: Way) {
+    let chat = Chat::new(way);
     let (mut ada, mut bob) = (chat.terminal_of("ada"), chat.page_of("bob"));
     assert_eq!(ada.line(), "bob entered");
     let (slow, slow_page) = (chat.terminal_of("slow"), chat.page_of("slow-page"));
@@ -230,8 +230,8 @@ fn a_reader_that_does_not_read_is_cut_off_and_others_get_everything(strategy: St
     }
 }
 
-fn who_says_too_much_does_not_keep_others_from_being_heard(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn who_says_too_much_does_not_keep_others_from_being_heard(way: Way) {
+    let chat = Chat::new(way);
     let (mut ada, mut bob) = (chat.terminal_of("ada"), chat.terminal_of("bob"));
     let mut flooder = chat.terminal_of("flooder");
     assert_eq!(
@@ -245,8 +245,8 @@ fn who_says_too_much_does_not_keep_others_from_being_heard(strategy: Strategy) {
     assert!(before < 1_000, "after {before} of the 10,000, which take more than half an hour");
 }
 
-fn the_operator_speaks_looks_and_sends_away(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn the_operator_speaks_looks_and_sends_away(way: Way) {
+    let chat = Chat::new(way);
     let (output, screen) = UnixStream::pair().unwrap();
     let (input, mut keyboard) = UnixStream::pair().unwrap();
     screen.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -300,8 +300,8 @@ fn the_operator_speaks_looks_and_sends_away(strategy: Strategy) {
     );
 }
 
-fn pages_of_other_sites_are_kept_out(strategy: Strategy) {
-    let chat = Chat::new(strategy);
+fn pages_of_other_sites_are_kept_out(way: Way) {
+    let chat = Chat::new(way);
     for (origin, status) in [(format!("http://{}", chat.page), "101"), ("http://example.org".to_string(), "403")] {
         let mut client = TcpStream::connect(chat.page).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -347,9 +347,9 @@ const IS_IN: &str = "document.body.dataset.state === 'in'";
 const SHOWN: &str = "[...document.querySelectorAll('#log li')].map(li => li.className === 'notice' ? li.innerText
     : li.querySelector('.who').textContent + ': ' + li.querySelector('.text').innerText).join('|')";
 
-fn browsers_and_a_terminal_talk(strategy: Strategy) {
+fn browsers_and_a_terminal_talk(way: Way) {
     let Some(mut browser) = Browser::new() else { return };
-    let chat = Chat::new(strategy);
+    let chat = Chat::new(way);
     let url = format!("http://{}/", chat.page);
     let mut ada = browser.open(&url);
     enter(&mut ada, "ada");
@@ -389,8 +389,8 @@ fn browsers_and_a_terminal_talk(strategy: Strategy) {
 #[test]
 fn a_page_says_that_it_is_away_and_comes_back_by_itself_with_its_name() {
     let Some(mut browser) = Browser::new() else { return };
-    let strategy = Strategy::ALL[0];
-    let chat = Chat::new(strategy);
+    let way = Way::from(Strategy::ALL[0]);
+    let chat = Chat::new(way);
     let port = chat.page.port();
     let mut ada = browser.open(&format!("http://{}/", chat.page));
     enter(&mut ada, "ada");
@@ -413,7 +413,7 @@ fn a_page_says_that_it_is_away_and_comes_back_by_itself_with_its_name() {
     drop(seat);
     drop(chat);
     ada.wait_for("document.body.dataset.state === 'away'");
-    let chat = Chat::at(port, strategy, Duration::from_secs(15));
+    let chat = Chat::at(port, way, Duration::from_secs(15));
     ada.wait_for(IS_IN);
     let names: Vec<_> = chat.room.names().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["ada"]);

@@ -6,8 +6,8 @@ mod running;
 #[path = "../examples/streams.rs"]
 mod streams;
 
-use backends::on_every_backend;
-use running::Running;
+use backends::{on_every_backend, on_every_loop};
+use running::{Running, Way};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write, stderr};
@@ -15,12 +15,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
-use tripoll::poller::Strategy;
 use tripoll::{HttpServer, Request, Response};
 use ureq::http::header;
 use ureq::{Agent, Body, ResponseExt, SendBody};
 
-on_every_backend! {
+on_every_loop! {
     a_library_gets_files_and_parts_of_them,
     a_library_gets_a_large_file_byte_for_byte,
     a_library_follows_to_a_folder,
@@ -43,10 +42,10 @@ static LARGE: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0u32..).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(LARGE_BYTES).collect());
 
 /// The server, and the ports of those who asked its routes, in order.
-fn serve(strategy: Strategy) -> (Running, Arc<Mutex<Vec<u16>>>) {
+fn serve(way: Way) -> (Running, Arc<Mutex<Vec<u16>>>) {
     let peers = Arc::new(Mutex::new(Vec::new()));
     let asked = peers.clone();
-    let running = Running::new(strategy, move |server| with_echo(server, asked));
+    let running = Running::new(way, move |server| with_echo(server, asked));
     fs::write(running.folder.path().join("large.bin"), &LARGE[..]).unwrap();
     fs::create_dir(running.folder.path().join("sub")).unwrap();
     fs::write(running.folder.path().join("sub/index.html"), "<p>sub").unwrap();
@@ -84,8 +83,8 @@ fn bytes(mut answer: ureq::http::Response<Body>) -> Vec<u8> {
     answer.body_mut().with_config().limit(2 * LARGE_BYTES as u64).read_to_vec().unwrap()
 }
 
-fn a_library_gets_files_and_parts_of_them(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn a_library_gets_files_and_parts_of_them(way: Way) {
+    let (running, _) = serve(way);
     let (agent, file) = (agent(), url(&running, "/file.txt"));
     let whole = agent.get(&file).call().unwrap();
     assert_eq!((whole.status().as_u16(), field(&whole, "content-type")), (200, "text/plain; charset=utf-8"));
@@ -117,22 +116,22 @@ fn a_library_gets_files_and_parts_of_them(strategy: Strategy) {
     assert_eq!(bytes(missing), b"404 Not Found\n");
 }
 
-fn a_library_gets_a_large_file_byte_for_byte(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn a_library_gets_a_large_file_byte_for_byte(way: Way) {
+    let (running, _) = serve(way);
     let answer = agent().get(url(&running, "/large.bin")).call().unwrap();
     assert_eq!(field(&answer, "content-length"), LARGE_BYTES.to_string());
     assert!(bytes(answer) == *LARGE, "other bytes than the file's");
 }
 
-fn a_library_follows_to_a_folder(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn a_library_follows_to_a_folder(way: Way) {
+    let (running, _) = serve(way);
     let answer = agent().get(url(&running, "/sub?a=b")).call().unwrap();
     assert_eq!((answer.status().as_u16(), answer.get_uri().to_string()), (200, url(&running, "/sub/?a=b")));
     assert_eq!(bytes(answer), b"<p>sub");
 }
 
-fn a_library_sends_bodies_in_both_framings(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn a_library_sends_bodies_in_both_framings(way: Way) {
+    let (running, _) = serve(way);
     let (agent, echo) = (agent(), url(&running, "/echo"));
     for length in [0, 1, 8192, 300_000] {
         let body = &LARGE[..length];
@@ -146,8 +145,8 @@ fn a_library_sends_bodies_in_both_framings(strategy: Strategy) {
     }
 }
 
-fn a_library_uses_one_connection_for_many_requests(strategy: Strategy) {
-    let (running, peers) = serve(strategy);
+fn a_library_uses_one_connection_for_many_requests(way: Way) {
+    let (running, peers) = serve(way);
     let (agent, echo) = (agent(), url(&running, "/echo"));
     for n in 0..10 {
         assert_eq!(bytes(agent.post(&echo).send(format!("{n}")).unwrap()), format!("{n}").as_bytes());
@@ -191,8 +190,8 @@ fn assert_curl(arguments: &[&str], stdin: &[u8], want: &[u8]) {
     }
 }
 
-fn curl_gets_files_and_parts_of_them(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn curl_gets_files_and_parts_of_them(way: Way) {
+    let (running, _) = serve(way);
     let file = url(&running, "/file.txt");
     assert_curl(&[&file], b"", b"a file");
     assert_curl(&["-r", "2-3", &file], b"", b"fi");
@@ -215,8 +214,8 @@ fn curl_gets_files_and_parts_of_them(strategy: Strategy) {
     }
 }
 
-fn curl_resumes_a_download(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn curl_resumes_a_download(way: Way) {
+    let (running, _) = serve(way);
     let folder = tempfile::tempdir().unwrap();
     let part = folder.path().join("part");
     for so_far in [0, 1, LARGE_BYTES / 2, LARGE_BYTES - 1] {
@@ -236,8 +235,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn curl_sends_bodies_in_both_framings(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn curl_sends_bodies_in_both_framings(way: Way) {
+    let (running, _) = serve(way);
     let echo = url(&running, "/echo");
     assert_curl(&["--data", "a=b&c", &echo], b"", b"a=b&c");
     assert_curl(
@@ -255,8 +254,8 @@ fn curl_sends_bodies_in_both_framings(strategy: Strategy) {
     );
 }
 
-fn curl_uses_one_connection_for_many_requests(strategy: Strategy) {
-    let (running, peers) = serve(strategy);
+fn curl_uses_one_connection_for_many_requests(way: Way) {
+    let (running, peers) = serve(way);
     let (echo, file) = (url(&running, "/echo"), url(&running, "/file.txt"));
     let connects = ["-w", "%{num_connects} "];
     let arguments = [&connects[..], &["--data", "x", &echo, &echo, &echo]].concat();
@@ -266,8 +265,8 @@ fn curl_uses_one_connection_for_many_requests(strategy: Strategy) {
     assert_eq!(peers.iter().collect::<BTreeSet<_>>().len(), peers.len().min(1), "{peers:?}");
 }
 
-fn curl_speaks_the_old_version(strategy: Strategy) {
-    let (running, _) = serve(strategy);
+fn curl_speaks_the_old_version(way: Way) {
+    let (running, _) = serve(way);
     let (file, echo) = (url(&running, "/file.txt"), url(&running, "/echo"));
     // By HTTP/1.0 a connection ends with its answer: each needs one of its own.
     assert_curl(&["-0", "-w", "%{num_connects} ", &file, &file], b"", b"a file1 a file1 ");
@@ -286,8 +285,8 @@ fn lines(count: u32) -> Vec<u8> {
     (1..=count).flat_map(|line| format!("{line}\n").into_bytes()).collect()
 }
 
-fn answers_of_unknown_length_are_read_to_their_end(strategy: Strategy) {
-    let running = Running::new(strategy, streams::with_routes);
+fn answers_of_unknown_length_are_read_to_their_end(way: Way) {
+    let running = Running::new(way, streams::with_routes);
     let agent = agent();
     for count in [0, 1, 100_000] {
         let target = url(&running, &format!("/lines/{count}"));
@@ -306,8 +305,8 @@ fn answers_of_unknown_length_are_read_to_their_end(strategy: Strategy) {
     assert_curl(&["-T", "-", &url(&running, "/upload")], &LARGE, format!("{LARGE_BYTES} bytes\n").as_bytes());
 }
 
-fn events_come_as_they_are_sent(strategy: Strategy) {
-    let running = Running::new(strategy, streams::with_routes);
+fn events_come_as_they_are_sent(way: Way) {
+    let running = Running::new(way, streams::with_routes);
     let mut command = Command::new("curl");
     command.args(["-sSN", "-q", "--noproxy", "*", "--max-time", "30", "-H", "Last-Event-ID: 0"]);
     let Ok(mut child) = command.arg(url(&running, "/clock")).stdout(Stdio::piped()).spawn() else {
@@ -328,8 +327,8 @@ fn events_come_as_they_are_sent(strategy: Strategy) {
     child.wait().unwrap();
 }
 
-fn a_body_that_is_too_long_is_refused_before_it_is_sent(strategy: Strategy) {
-    let running = Running::new(strategy, streams::with_routes);
+fn a_body_that_is_too_long_is_refused_before_it_is_sent(way: Way) {
+    let running = Running::new(way, streams::with_routes);
     // Nine gigabytes that take no room.
     let file = running.folder.path().join("nine");
     fs::File::create(&file).unwrap().set_len(9 << 30).unwrap();

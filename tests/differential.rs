@@ -72,7 +72,8 @@ fn compare(reading: &Reading) {
         (way, Serving::at(listener, way, site.service.clone(), limits()))
     };
     let models = [Model::Iterative, Model::Threads, Model::ThreadPool { workers: 2 }];
-    let ways = Strategy::ALL.into_iter().map(Way::from).chain(models.map(Way::from));
+    let loops = Strategy::ALL.into_iter().flat_map(|strategy| [Way::from(strategy), Way::coroutines(strategy)]);
+    let ways = loops.chain(models.map(Way::from));
     let servers: Vec<_> = ways.map(serve).collect();
     let number = |name: &str, default: u64| {
         std::env::var(name)

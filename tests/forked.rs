@@ -16,7 +16,7 @@ use tripoll::http::{Answer, Sink, StatusCode, Take};
 use tripoll::models::Reap;
 use tripoll::{HttpServer, Model, Request, Response};
 
-const MODELS: [(&str, Model); 8] = [
+const MODELS: [(&str, Model); 9] = [
     ("reactor", Model::Reactor),
     ("iterative", Model::Iterative),
     ("fork", Model::Fork { reap: Reap::Wait }),
@@ -25,6 +25,7 @@ const MODELS: [(&str, Model); 8] = [
     ("prefork", Model::Prefork { workers: 2 }),
     ("threads", Model::Threads),
     ("thread_pool", Model::ThreadPool { workers: 2 }),
+    ("coroutines", Model::Coroutines),
 ];
 
 type Fact = fn(SocketAddr);

@@ -35,6 +35,10 @@ under_each! {
         prefork: ["--model", "prefork", "--workers", "3"],
         threads: ["--model", "threads"],
         thread_pool: ["--model", "thread-pool", "--workers", "3"],
+        coroutines: ["--model", "coroutines"],
+        coroutines_select: ["--model", "coroutines", "--backend", "select"],
+        coroutines_poll: ["--model", "coroutines", "--backend", "poll"],
+        coroutines_edge: ["--model", "coroutines", "--trigger", "edge"],
     }
     [
         what_it_says_are_the_reactors_bytes,
@@ -108,6 +112,11 @@ mod address {
     #[test]
     fn thread_pool() {
         super::one_address_has_no_more_connections_than_it_may(&["--model", "thread-pool"]);
+    }
+
+    #[test]
+    fn coroutines() {
+        super::one_address_has_no_more_connections_than_it_may(&["--model", "coroutines"]);
     }
 }
 
@@ -534,20 +543,38 @@ fn a_process_with_threads_is_not_forked() {
 fn what_is_of_no_use_to_a_model_is_a_usage_error() {
     let folder = folder();
     for (flags, want) in [
-        (&["--model", "threads", "--backend", "epoll"][..], "--backend belongs to --model reactor, not to threads"),
-        (&["--model", "fork", "--trigger", "level"], "--trigger belongs to --model reactor, not to fork, reap wait"),
+        (
+            &["--model", "threads", "--backend", "epoll"][..],
+            "--backend belongs to --model reactor and coroutines, not to threads",
+        ),
+        (
+            &["--model", "fork", "--trigger", "level"],
+            "--trigger belongs to --model reactor and coroutines, not to fork, reap wait",
+        ),
         (
             &["--model", "iterative", "--select-limit", "9"],
-            "--select-limit belongs to --model reactor, not to iterative",
+            "--select-limit belongs to --model reactor and coroutines, not to iterative",
         ),
-        (&["--model", "threads", "--accept-max", "9"], "--accept-max belongs to --model reactor, not to threads"),
+        (
+            &["--model", "threads", "--accept-max", "9"],
+            "--accept-max belongs to --model reactor and coroutines, not to threads",
+        ),
         (&["--model", "threads", "--interest", "lazy"], "--interest belongs to --model reactor, not to threads"),
-        (&["--model", "threads", "--trace-loop"], "--trace-loop belongs to --model reactor, not to threads"),
+        (&["--model", "coroutines", "--interest", "lazy"], "--interest belongs to --model reactor, not to coroutines"),
+        (
+            &["--model", "coroutines", "--workers", "9"],
+            "--workers belongs to --model prefork and thread-pool, not to coroutines",
+        ),
+        (&["--model", "coroutines", "--backend", "poll", "--trigger", "edge"], "poll has no edge trigger"),
+        (
+            &["--model", "threads", "--trace-loop"],
+            "--trace-loop belongs to --model reactor and coroutines, not to threads",
+        ),
         (&["--model", "threads", "--reap", "wait"], "--reap belongs to --model fork, not to threads"),
         (&["--workers", "9"], "--workers belongs to --model prefork and thread-pool, not to reactor"),
         (&["--model", "prefork", "--per-address-max", "9"], "not to prefork, 32 workers"),
         (&["--model", "fork", "--reap", "ignore", "--per-address-max", "9"], "not to fork, reap ignore"),
-        (&["--model", "coroutines"], "invalid value 'coroutines'"),
+        (&["--model", "twisted"], "invalid value 'twisted'"),
         (&["--model", "prefork", "--workers", "0"], "invalid value '0'"),
     ] {
         let (code, stdout, stderr) = Process::new(command(&[flags, &["."]].concat(), folder.path())).end();

@@ -1,8 +1,9 @@
 //! The loop over real sockets, under every strategy: what it does to connections, whatever they speak.
 
 mod backends;
+mod ways;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_loop};
 use std::cell::Cell;
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -16,12 +17,14 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
+use tripoll::models::{Work, employ};
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Accept, Chunk, Context, Cue, Deadline, MinRate, OUTBOX_HIGH, OpenFile, Protocol, Taken, pipe};
 use tripoll::reactor::{Counters, Handle, Limits, Notice, Reactor, Shutdown as GoDown};
 use tripoll::sys::{self, Calls, Kernel, Linux};
+use ways::Way;
 
-on_every_backend! {
+on_every_loop! {
     lines_come_back,
     many_connections_are_served_at_once,
     a_silent_peer_does_not_delay_the_next,
@@ -38,8 +41,6 @@ on_every_backend! {
     wakes_from_threads_arrive,
     a_pipe_from_a_thread_reaches_the_peer,
     a_handle_stops_the_loop,
-    a_few_are_accepted_a_turn,
-    more_are_accepted_a_turn_where_a_wait_goes_through_many,
     past_the_maximum_the_newest_is_refused,
     past_the_maximum_who_is_idle_longest_gives_way,
     a_panic_costs_its_own_connection,
@@ -49,20 +50,30 @@ on_every_backend! {
     a_file_that_is_rewritten_is_cut_short,
     a_file_whose_name_or_mode_changes_arrives_whole,
     who_does_not_close_is_closed,
-    an_adopted_socket_is_served,
     connections_that_come_and_go_leave_nothing,
-    what_was_read_to_its_end_is_quiet,
-    what_blocks_is_quiet_until_there_is_room,
-    a_peer_that_sips_is_not_closed,
-    a_change_of_the_clock_on_the_wall_moves_no_deadline,
-    a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
-    a_listener_goes_on_as_soon_as_a_connection_ends,
-    a_timer_wakes_a_listener_that_rests,
-    the_kernel_is_given_little_for_who_takes_nothing,
     a_loop_that_goes_down_finishes_what_is_in_flight,
     a_loop_that_goes_down_is_cut_off_after_its_grace,
-    who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served,
-    a_loop_that_goes_down_is_patient_first,
+}
+
+/// Of a loop that the test turns, or makes by itself.
+mod by_hand {
+    use super::*;
+
+    on_every_backend! {
+        a_few_are_accepted_a_turn,
+        more_are_accepted_a_turn_where_a_wait_goes_through_many,
+        an_adopted_socket_is_served,
+        what_was_read_to_its_end_is_quiet,
+        what_blocks_is_quiet_until_there_is_room,
+        a_peer_that_sips_is_not_closed,
+        a_change_of_the_clock_on_the_wall_moves_no_deadline,
+        a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
+        a_listener_goes_on_as_soon_as_a_connection_ends,
+        a_timer_wakes_a_listener_that_rests,
+        the_kernel_is_given_little_for_who_takes_nothing,
+        who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served,
+        a_loop_that_goes_down_is_patient_first,
+    }
 }
 
 /// What an event of a test's protocol tells its test.
@@ -77,13 +88,17 @@ struct Running {
 
 impl Running {
     fn start<A: Accept + 'static>(
-        strategy: Strategy,
+        way: impl Into<Way>,
         limits: Limits,
         accept: impl FnOnce() -> A + Send + 'static,
     ) -> Running {
         let (tell, told) = mpsc::channel();
+        let Way { model, strategy } = way.into();
         let thread = std::thread::spawn(move || {
-            let mut reactor = Reactor::new(strategy, limits).unwrap();
+            let mut reactor = Reactor::new(strategy, limits.clone()).unwrap();
+            let nobody =
+                || Box::new(|_: SocketAddr| -> Box<dyn Protocol> { unreachable!("it has its own") }) as Box<dyn Accept>;
+            employ(model, Work::new(limits, Vec::new(), nobody).unwrap(), &mut reactor).unwrap();
             let listener = sys::listen("127.0.0.1:0".parse().unwrap(), 1024).unwrap();
             let listener = TcpListener::from(listener);
             tell.send((listener.local_addr().unwrap(), reactor.handle())).unwrap();
@@ -97,14 +112,13 @@ impl Running {
 
     /// A loop whose connections are made by `make`, which gets a way to tell.
     fn tell<P: Protocol + 'static>(
-        strategy: Strategy,
+        way: impl Into<Way>,
         limits: Limits,
         make: impl Fn(Told) -> P + Send + 'static,
     ) -> (Running, Receiver<String>) {
         let (tell, told) = mpsc::channel();
-        let running = Running::start(strategy, limits, move || {
-            move |_: SocketAddr| Box::new(make(tell.clone())) as Box<dyn Protocol>
-        });
+        let running =
+            Running::start(way, limits, move || move |_: SocketAddr| Box::new(make(tell.clone())) as Box<dyn Protocol>);
         (running, told)
     }
 
@@ -215,8 +229,8 @@ fn await_told(told: &Receiver<String>, want: &str) {
     while told.recv_timeout(Duration::from_secs(20)).expect(want) != want {}
 }
 
-fn lines_come_back(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+fn lines_come_back(way: Way) {
+    let (running, _) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     ask(&mut stream, "one\n");
     ask(&mut stream, "two\nthree\nfour\n");
@@ -226,8 +240,8 @@ fn lines_come_back(strategy: Strategy) {
     expect(&mut stream, b"by parts\n");
 }
 
-fn many_connections_are_served_at_once(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+fn many_connections_are_served_at_once(way: Way) {
+    let (running, _) = Running::tell(way, Limits::default(), speaker);
     let mut streams: Vec<_> = (0..100).map(|_| running.connect()).collect();
     for (n, stream) in streams.iter_mut().enumerate() {
         stream.write_all(format!("{n}\n").as_bytes()).unwrap();
@@ -238,16 +252,16 @@ fn many_connections_are_served_at_once(strategy: Strategy) {
     assert_eq!(running.stop().opened, 100);
 }
 
-fn a_silent_peer_does_not_delay_the_next(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+fn a_silent_peer_does_not_delay_the_next(way: Way) {
+    let (running, _) = Running::tell(way, Limits::default(), speaker);
     let _silent: Vec<_> = (0..20).map(|_| running.connect()).collect();
     let mut begun = running.connect();
     begun.write_all(b"half a li").unwrap();
     ask(&mut running.connect(), "served\n");
 }
 
-fn a_large_answer_arrives_whole_through_small_buffers(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+fn a_large_answer_arrives_whole_through_small_buffers(way: Way) {
+    let (running, _) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     sys::set_buffers(stream.as_fd(), 64 * 1024).unwrap();
     stream.write_all(b"large\nlarge\nend\n").unwrap();
@@ -256,8 +270,8 @@ fn a_large_answer_arrives_whole_through_small_buffers(strategy: Strategy) {
     expect(&mut stream, b"end\n");
 }
 
-fn a_peer_that_reads_late_gets_every_byte(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_peer_that_reads_late_gets_every_byte(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut late = running.connect();
     late.write_all(b"large\n").unwrap();
     let mut other = running.connect();
@@ -271,9 +285,9 @@ fn a_peer_that_reads_late_gets_every_byte(strategy: Strategy) {
     await_told(&told, "Room");
 }
 
-fn a_large_transfer_leaves_others_their_turn(strategy: Strategy) {
+fn a_large_transfer_leaves_others_their_turn(way: Way) {
     let limits = Limits { send_bytes_per_turn_max: 10_000, ..Limits::default() };
-    let (running, _) = Running::tell(strategy, limits, speaker);
+    let (running, _) = Running::tell(way, limits, speaker);
     let mut greedy = running.connect();
     greedy.write_all(b"large\nlarge\n").unwrap();
     let mut one = [0; 1];
@@ -286,8 +300,8 @@ fn a_large_transfer_leaves_others_their_turn(strategy: Strategy) {
     assert!(counters.turns as usize > 2 * LARGE / 10_000, "it took many turns: {}", counters.turns);
 }
 
-fn a_half_closed_peer_still_gets_its_answer(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_half_closed_peer_still_gets_its_answer(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     stream.write_all(b"large\nlast\n").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -315,8 +329,8 @@ impl Protocol for Patient {
     }
 }
 
-fn a_half_closed_peer_does_not_make_the_loop_spin(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), Patient);
+fn a_half_closed_peer_does_not_make_the_loop_spin(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), Patient);
     let ended: Vec<_> = (0..5)
         .map(|_| {
             let stream = running.connect();
@@ -334,8 +348,8 @@ fn a_half_closed_peer_does_not_make_the_loop_spin(strategy: Strategy) {
     assert!(turns < 200, "{turns} turns for 6 connections, 5 ends and 20 lines");
 }
 
-fn the_last_answer_is_not_destroyed_by_unread_input(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn the_last_answer_is_not_destroyed_by_unread_input(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     stream.write_all(b"large\nfinish\n").unwrap();
     // Nobody will take these; closing over them would reset the connection.
@@ -349,8 +363,8 @@ fn the_last_answer_is_not_destroyed_by_unread_input(strategy: Strategy) {
     await_told(&told, "Closed");
 }
 
-fn a_reset_closes(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_reset_closes(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     ask(&mut stream, "here\n");
     sys::abort_on_close(stream.as_fd()).unwrap();
@@ -361,8 +375,8 @@ fn a_reset_closes(strategy: Strategy) {
     assert!(told.try_iter().all(|cue| cue != "Closed"), "once");
 }
 
-fn every_kind_of_deadline_is_told(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits::default(), speaker);
+fn every_kind_of_deadline_is_told(way: Way) {
+    let (running, _) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     for kind in ["after\n", "idle\n", "at\n"] {
         stream.write_all(kind.as_bytes()).unwrap();
@@ -371,8 +385,8 @@ fn every_kind_of_deadline_is_told(strategy: Strategy) {
     }
 }
 
-fn a_deadline_waits_until_the_outbox_is_empty(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_deadline_waits_until_the_outbox_is_empty(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     sys::set_buffers(stream.as_fd(), 64 * 1024).unwrap();
     stream.write_all(b"after\nlarge\nlarge\nlarge\nlarge\n").unwrap();
@@ -388,9 +402,9 @@ fn a_deadline_waits_until_the_outbox_is_empty(strategy: Strategy) {
     expect(&mut stream, b"late\n");
 }
 
-fn a_peer_that_takes_nothing_is_closed(strategy: Strategy) {
+fn a_peer_that_takes_nothing_is_closed(way: Way) {
     let limits = Limits { send_timeout: Duration::from_millis(50), ..Limits::default() };
-    let (running, told) = Running::tell(strategy, limits, speaker);
+    let (running, told) = Running::tell(way, limits, speaker);
     let mut stream = running.connect();
     stream.write_all(b"large\nlarge\n").unwrap();
     await_told(&told, "Closed");
@@ -424,11 +438,11 @@ impl Protocol for Sleeper {
     }
 }
 
-fn wakes_from_threads_arrive(strategy: Strategy) {
+fn wakes_from_threads_arrive(way: Way) {
     let (give, get) = mpsc::channel();
     let news = Arc::new(Mutex::new(0));
     let for_protocol = news.clone();
-    let running = Running::start(strategy, Limits::default(), move || {
+    let running = Running::start(way, Limits::default(), move || {
         move |_: SocketAddr| Box::new(Sleeper(give.clone(), for_protocol.clone())) as Box<dyn Protocol>
     });
     let mut stream = running.connect();
@@ -492,15 +506,15 @@ impl Protocol for Relay {
     }
 }
 
-fn a_pipe_from_a_thread_reaches_the_peer(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits::default(), |_| Relay(None));
+fn a_pipe_from_a_thread_reaches_the_peer(way: Way) {
+    let (running, _) = Running::tell(way, Limits::default(), |_| Relay(None));
     let mut stream = running.connect();
     expect(&mut stream, &pattern(80_000));
     assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
 }
 
-fn a_handle_stops_the_loop(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_handle_stops_the_loop(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut streams: Vec<_> = (0..3).map(|_| running.connect()).collect();
     streams.iter_mut().for_each(|stream| ask(stream, "here\n"));
     let counters = running.stop();
@@ -558,8 +572,8 @@ fn more_are_accepted_a_turn_where_a_wait_goes_through_many(strategy: Strategy) {
     }
 }
 
-fn past_the_maximum_the_newest_is_refused(strategy: Strategy) {
-    let (running, _) = Running::tell(strategy, Limits { connections_max: 2, ..Limits::default() }, speaker);
+fn past_the_maximum_the_newest_is_refused(way: Way) {
+    let (running, _) = Running::tell(way, Limits { connections_max: 2, ..Limits::default() }, speaker);
     let mut first = running.connect();
     ask(&mut first, "first\n");
     let mut second = running.connect();
@@ -581,8 +595,8 @@ fn past_the_maximum_the_newest_is_refused(strategy: Strategy) {
     assert_eq!(running.stop().panics, 0);
 }
 
-fn past_the_maximum_who_is_idle_longest_gives_way(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits { connections_max: 3, ..Limits::default() }, speaker);
+fn past_the_maximum_who_is_idle_longest_gives_way(way: Way) {
+    let (running, told) = Running::tell(way, Limits { connections_max: 3, ..Limits::default() }, speaker);
     let mut busy = running.connect();
     ask(&mut busy, "busy\n");
     let mut long = running.connect();
@@ -600,8 +614,8 @@ fn past_the_maximum_who_is_idle_longest_gives_way(strategy: Strategy) {
     assert_eq!(running.stop().opened, 4);
 }
 
-fn a_panic_costs_its_own_connection(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_panic_costs_its_own_connection(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut other = running.connect();
     ask(&mut other, "before\n");
     let mut stream = running.connect();
@@ -612,8 +626,8 @@ fn a_panic_costs_its_own_connection(strategy: Strategy) {
 }
 
 /// The outbox is the loop's own, lent to one connection after the other.
-fn a_half_written_outbox_is_not_the_next_ones(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_half_written_outbox_is_not_the_next_ones(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     let mut other = running.connect();
     for _ in 0..5 {
         let mut stream = running.connect();
@@ -624,15 +638,14 @@ fn a_half_written_outbox_is_not_the_next_ones(strategy: Strategy) {
 }
 
 /// A loop that answers `file` with a file of that many bytes, and the file's folder.
-fn with_file(strategy: Strategy, length: usize) -> (Running, tempfile::TempDir) {
+fn with_file(way: Way, length: usize) -> (Running, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     std::fs::write(&path, pattern(length)).unwrap();
     let file = File::open(&path).unwrap();
     let metadata = file.metadata().unwrap();
     let file = Arc::new(OpenFile::new(file, &metadata));
-    let (running, _) =
-        Running::tell(strategy, Limits::default(), move |told| Speaker { told, file: Some(file.clone()) });
+    let (running, _) = Running::tell(way, Limits::default(), move |told| Speaker { told, file: Some(file.clone()) });
     (running, folder)
 }
 
@@ -654,17 +667,17 @@ fn rest(mut stream: TcpStream, mut begun: Vec<u8>) -> Vec<u8> {
     begun
 }
 
-fn a_file_arrives_whole(strategy: Strategy) {
+fn a_file_arrives_whole(way: Way) {
     for length in [0, 1, 65_536, FILE] {
-        let (running, _folder) = with_file(strategy, length);
+        let (running, _folder) = with_file(way, length);
         let mut stream = running.connect();
         stream.write_all(b"head\nfile\nend\n").unwrap();
         expect(&mut stream, &[b"head\n", pattern(length).as_slice(), b"end\n"].concat());
     }
 }
 
-fn a_file_that_shrinks_is_cut_short(strategy: Strategy) {
-    let (running, folder) = with_file(strategy, FILE);
+fn a_file_that_shrinks_is_cut_short(way: Way) {
+    let (running, folder) = with_file(way, FILE);
     let (stream, begun) = begin_file(&running);
     File::options().write(true).open(folder.path().join("file")).unwrap().set_len(FILE as u64 / 2).unwrap();
     let all = rest(stream, begun);
@@ -672,8 +685,8 @@ fn a_file_that_shrinks_is_cut_short(strategy: Strategy) {
     assert!(all == pattern(FILE)[..all.len()], "nothing is padded");
 }
 
-fn a_file_that_is_rewritten_is_cut_short(strategy: Strategy) {
-    let (running, folder) = with_file(strategy, FILE);
+fn a_file_that_is_rewritten_is_cut_short(way: Way) {
+    let (running, folder) = with_file(way, FILE);
     let (stream, begun) = begin_file(&running);
     std::fs::write(folder.path().join("file"), vec![0; FILE]).unwrap();
     let all = rest(stream, begun);
@@ -684,7 +697,7 @@ fn a_file_that_is_rewritten_is_cut_short(strategy: Strategy) {
     );
 }
 
-fn a_file_whose_name_or_mode_changes_arrives_whole(strategy: Strategy) {
+fn a_file_whose_name_or_mode_changes_arrives_whole(way: Way) {
     type Act = fn(&std::path::Path);
     let acts: [Act; 4] = [
         |folder| {
@@ -696,7 +709,7 @@ fn a_file_whose_name_or_mode_changes_arrives_whole(strategy: Strategy) {
         |folder| std::fs::set_permissions(folder.join("file"), Permissions::from_mode(0o000)).unwrap(),
     ];
     for act in acts {
-        let (running, folder) = with_file(strategy, FILE);
+        let (running, folder) = with_file(way, FILE);
         let (mut stream, begun) = begin_file(&running);
         act(folder.path());
         let mut left = vec![0; FILE - begun.len()];
@@ -706,9 +719,9 @@ fn a_file_whose_name_or_mode_changes_arrives_whole(strategy: Strategy) {
     }
 }
 
-fn who_does_not_close_is_closed(strategy: Strategy) {
+fn who_does_not_close_is_closed(way: Way) {
     let limits = Limits { linger_timeout: Duration::from_millis(10), ..Limits::default() };
-    let (running, told) = Running::tell(strategy, limits, speaker);
+    let (running, told) = Running::tell(way, limits, speaker);
     let mut stream = running.connect();
     stream.write_all(b"finish\n").unwrap();
     let mut bye = String::new();
@@ -734,8 +747,8 @@ fn an_adopted_socket_is_served(strategy: Strategy) {
     assert_eq!(all, "hello\nbye");
 }
 
-fn connections_that_come_and_go_leave_nothing(strategy: Strategy) {
-    let (running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn connections_that_come_and_go_leave_nothing(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), speaker);
     for n in 0..300 {
         let mut stream = running.connect();
         match n % 3 {
@@ -1019,8 +1032,8 @@ const HANDSHAKE: Duration = Duration::from_millis(25);
 
 const NO_PATIENCE: GoDown = GoDown { grace: Duration::from_secs(60), patience: Duration::ZERO };
 
-fn a_loop_that_goes_down_finishes_what_is_in_flight(strategy: Strategy) {
-    let (mut running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_loop_that_goes_down_finishes_what_is_in_flight(way: Way) {
+    let (mut running, told) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     stream.write_all(b"large\nlarge\nlarge\nlarge\n").unwrap();
     expect(&mut stream, &pattern(LARGE));
@@ -1036,8 +1049,8 @@ fn a_loop_that_goes_down_finishes_what_is_in_flight(strategy: Strategy) {
     assert_eq!((counters.open, counters.opened), (0, 1));
 }
 
-fn a_loop_that_goes_down_is_cut_off_after_its_grace(strategy: Strategy) {
-    let (mut running, told) = Running::tell(strategy, Limits::default(), speaker);
+fn a_loop_that_goes_down_is_cut_off_after_its_grace(way: Way) {
+    let (mut running, told) = Running::tell(way, Limits::default(), speaker);
     let mut stream = running.connect();
     ask(&mut stream, "here\n");
     running.handle.shut_down(GoDown { grace: Duration::from_millis(20), patience: Duration::from_secs(60) });

@@ -43,7 +43,9 @@ fn tests_in(text: &str) -> HashSet<String> {
     let name_of =
         |line: &str| line.trim().strip_prefix("fn ").and_then(|rest| rest.split('(').next()).map(str::to_string);
     let marked = text.split("#[test]").skip(1).filter_map(|behind| behind.lines().map(str::trim).find_map(name_of));
-    let lists = ["facts! {", "on_every_backend! {"].into_iter().flat_map(|opening| text.split(opening).skip(1));
+    let lists = ["facts! {", "on_every_backend! {", "on_every_loop! {"]
+        .into_iter()
+        .flat_map(|opening| text.split(opening).skip(1));
     let words = lists
         .filter_map(|behind| behind.split('}').next())
         .flat_map(|list| list.split(|c: char| c == ',' || c.is_whitespace()));

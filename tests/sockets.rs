@@ -5,15 +5,14 @@ mod client;
 mod echo;
 mod running;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_loop};
 use client::Client;
-use running::Running;
+use running::{Running, Way};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tripoll::HttpServer;
-use tripoll::poller::Strategy;
 use tripoll::protocol::{SendError, Sender};
 use tripoll::reactor::{self, Shutdown};
 use tripoll::websocket::{self, Ended, Limits, Message, Peer, Session, binary_frame, text_frame};
@@ -23,7 +22,7 @@ use tungstenite::{Message as Said, WebSocket};
 /// What is waited for takes this long only where it never comes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-on_every_backend! {
+on_every_loop! {
     messages_come_back_whole,
     frames_that_come_with_the_request_are_read,
     a_body_of_the_request_is_read_before_the_protocol_changes,
@@ -46,18 +45,14 @@ fn connect(address: SocketAddr) -> WebSocket<TcpStream> {
 }
 
 /// A server whose `/socket` is spoken with by what `session` makes.
-fn serve<S: Session + 'static>(
-    strategy: Strategy,
-    limits: Limits,
-    session: impl Fn() -> S + Send + Sync + 'static,
-) -> Running {
+fn serve<S: Session + 'static>(way: Way, limits: Limits, session: impl Fn() -> S + Send + Sync + 'static) -> Running {
     let limits = Arc::new(limits);
     let route = move |request: &tripoll::Request<'_>| websocket::upgrade(request, &limits, session());
-    Running::new(strategy, |server: HttpServer| server.route("GET", "/socket", route))
+    Running::new(way, |server: HttpServer| server.route("GET", "/socket", route))
 }
 
-fn messages_come_back_whole(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || echo::Messages);
+fn messages_come_back_whole(way: Way) {
+    let server = serve(way, Limits::default(), || echo::Messages);
     let mut client = connect(server.address);
     let big: Vec<u8> = (0..1024 * 1024u32).map(|at| (at % 251) as u8).collect();
     let messages = [Said::text(""), Said::text("Grüße 😀"), Said::binary(big), Said::text("ä".repeat(70_000))];
@@ -87,8 +82,8 @@ fn request(path: &str) -> String {
     )
 }
 
-fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || echo::Messages);
+fn frames_that_come_with_the_request_are_read(way: Way) {
+    let server = serve(way, Limits::default(), || echo::Messages);
     let mut client = TcpStream::connect(server.address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     // "Hello" and a Close, as RFC 6455 §5.7 has the one.
@@ -107,8 +102,8 @@ fn frames_that_come_with_the_request_are_read(strategy: Strategy) {
 }
 
 /// RFC 9110 §7.8: 100 first, where it is expected.
-fn a_body_of_the_request_is_read_before_the_protocol_changes(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || echo::Messages);
+fn a_body_of_the_request_is_read_before_the_protocol_changes(way: Way) {
+    let server = serve(way, Limits::default(), || echo::Messages);
     for expect in ["", "Expect: 100-continue\r\n"] {
         let mut client = Client::new(server.address);
         client.send(request("/socket").replacen("\r\n\r\n", &format!("\r\n{expect}Content-Length: 4\r\n\r\n"), 1));
@@ -163,11 +158,11 @@ impl Session for Member {
     }
 }
 
-fn serve_room(strategy: Strategy, limits: Limits) -> (Running, Arc<Room>, mpsc::Receiver<Ended>) {
+fn serve_room(way: Way, limits: Limits) -> (Running, Arc<Room>, mpsc::Receiver<Ended>) {
     let (room, (tell, told)) = (Arc::<Room>::default(), mpsc::channel());
     let tell = Mutex::new(tell);
     let (of_server, tell) = (room.clone(), move || tell.lock().unwrap().clone());
-    (serve(strategy, limits, move || Member(of_server.clone(), tell())), room, told)
+    (serve(way, limits, move || Member(of_server.clone(), tell())), room, told)
 }
 
 /// A client that has been welcomed.
@@ -177,8 +172,8 @@ fn join(address: SocketAddr) -> WebSocket<TcpStream> {
     client
 }
 
-fn a_room_sends_one_frame_to_all(strategy: Strategy) {
-    let (server, room, _) = serve_room(strategy, Limits::default());
+fn a_room_sends_one_frame_to_all(way: Way) {
+    let (server, room, _) = serve_room(way, Limits::default());
     let mut members: Vec<_> = (0..40).map(|_| join(server.address)).collect();
     members[7].send(Said::text("hello, all")).unwrap();
     for member in &mut members {
@@ -191,8 +186,8 @@ fn a_room_sends_one_frame_to_all(strategy: Strategy) {
     }
 }
 
-fn a_member_that_takes_nothing_is_cut_off_and_the_others_are_not(strategy: Strategy) {
-    let (server, room, told) = serve_room(strategy, Limits::default());
+fn a_member_that_takes_nothing_is_cut_off_and_the_others_are_not(way: Way) {
+    let (server, room, told) = serve_room(way, Limits::default());
     let (_slow, mut quick) = (join(server.address), join(server.address));
     let frame = binary_frame(&vec![7; 50_000]);
     loop {
@@ -208,9 +203,9 @@ fn a_member_that_takes_nothing_is_cut_off_and_the_others_are_not(strategy: Strat
     assert_eq!(quick.read().unwrap(), Said::text("who is here?"));
 }
 
-fn a_peer_that_says_nothing_is_lost(strategy: Strategy) {
+fn a_peer_that_says_nothing_is_lost(way: Way) {
     let limits = Limits { heartbeat: Duration::from_millis(50), ..Limits::default() };
-    let (server, _, told) = serve_room(strategy, limits);
+    let (server, _, told) = serve_room(way, limits);
     let mut silent = join(server.address);
     assert_eq!(told.recv_timeout(PATIENCE), Ok(Ended::Lost));
     let mut rest = Vec::new();
@@ -218,9 +213,9 @@ fn a_peer_that_says_nothing_is_lost(strategy: Strategy) {
     assert_eq!(rest, b"\x89\x00");
 }
 
-fn a_socket_does_not_give_way_where_connections_are_short(strategy: Strategy) {
+fn a_socket_does_not_give_way_where_connections_are_short(way: Way) {
     let limits = Arc::new(Limits::default());
-    let server = Running::new(strategy, move |server| {
+    let server = Running::new(way, move |server| {
         server
             .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, echo::Messages))
             .loop_limits(reactor::Limits { connections_max: 2, ..reactor::Limits::default() })
@@ -239,8 +234,8 @@ fn a_socket_does_not_give_way_where_connections_are_short(strategy: Strategy) {
     }
 }
 
-fn a_server_that_goes_down_says_so(strategy: Strategy) {
-    let (server, _, told) = serve_room(strategy, Limits::default());
+fn a_server_that_goes_down_says_so(way: Way) {
+    let (server, _, told) = serve_room(way, Limits::default());
     let mut client = join(server.address);
     server.handle.shut_down(Shutdown { grace: PATIENCE, patience: Duration::ZERO });
     assert!(matches!(client.read(), Ok(Said::Close(Some(CloseFrame { code: CloseCode::Away, .. })))));
@@ -248,8 +243,8 @@ fn a_server_that_goes_down_says_so(strategy: Strategy) {
     assert_eq!(told.recv_timeout(PATIENCE), Ok(Ended::Here));
 }
 
-fn a_request_that_is_none_for_a_socket_goes_on_as_http(strategy: Strategy) {
-    let server = serve(strategy, Limits::default(), || echo::Messages);
+fn a_request_that_is_none_for_a_socket_goes_on_as_http(way: Way) {
+    let server = serve(way, Limits::default(), || echo::Messages);
     let mut client = TcpStream::connect(server.address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let plain = "GET /socket HTTP/1.1\r\nHost: h\r\n\r\n";

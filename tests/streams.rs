@@ -8,16 +8,17 @@ mod orders;
 mod running;
 mod wire;
 
-use backends::on_every_backend;
+use backends::{on_every_backend, on_every_loop};
 use client::{Answer, Client, read_answer};
 use orders::pattern;
-use running::Running;
+use running::{Running, Way};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::task::Waker;
 use std::time::{Duration, UNIX_EPOCH};
+use tripoll::coroutine::{sleep, spawn};
 use tripoll::http::{self, Body, Event, Events, Listener, Reject, Sink, StatusCode, Stream, Take};
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Chunk, Cue, MinRate, SendError, Sender};
@@ -26,7 +27,7 @@ use tripoll::router::{Endpoint, Router};
 use tripoll::{HttpServer, Request, Response, offload};
 use wire::Wire;
 
-on_every_backend! {
+on_every_loop! {
     a_stream_goes_on_as_its_sender_sends,
     a_full_stream_says_so_and_loses_nothing,
     a_stream_that_breaks_off_is_not_completed,
@@ -333,9 +334,9 @@ fn get(path: &str) -> String {
 }
 
 /// A server with one route whose stream's sender comes out of the channel.
-fn streaming(strategy: Strategy, bound: usize) -> (Running, Receiver<Sender>) {
+fn streaming(way: Way, bound: usize) -> (Running, Receiver<Sender>) {
     let (tell, told) = mpsc::sync_channel(1);
-    let running = Running::new(strategy, move |server| {
+    let running = Running::new(way, move |server| {
         server.route("GET", "/stream", move |_| {
             let tell = tell.clone();
             Response::stream("application/octet-stream", bound, move |sender| tell.send(sender).unwrap())
@@ -344,8 +345,8 @@ fn streaming(strategy: Strategy, bound: usize) -> (Running, Receiver<Sender>) {
     (running, told)
 }
 
-fn a_stream_goes_on_as_its_sender_sends(strategy: Strategy) {
-    let (running, senders) = streaming(strategy, BOUND);
+fn a_stream_goes_on_as_its_sender_sends(way: Way) {
+    let (running, senders) = streaming(way, BOUND);
     let mut client = Client::new(running.address);
     client.send(get("/stream") + &get("/hello"));
     let sender = senders.recv().unwrap();
@@ -359,8 +360,30 @@ fn a_stream_goes_on_as_its_sender_sends(strategy: Strategy) {
     assert_eq!(client.answer(false).body, b"hello", "what waited behind it");
 }
 
-fn a_full_stream_says_so_and_loses_nothing(strategy: Strategy) {
-    let (running, senders) = streaming(strategy, BOUND);
+#[test]
+fn a_handler_of_a_coroutine_spawns_others() {
+    for strategy in Strategy::ALL {
+        let running = Running::new(Way::coroutines(strategy), |server| {
+            server.route("GET", "/ticks", |_| {
+                Response::stream("text/plain", BOUND, |sender| {
+                    drop(spawn(async move {
+                        for tick in ["one ", "two"] {
+                            sleep(Duration::from_millis(5)).await;
+                            sender.send(tick.as_bytes()).unwrap();
+                        }
+                    }));
+                })
+            })
+        });
+        let mut client = Client::new(running.address);
+        client.send("GET /ticks HTTP/1.0\r\n\r\n");
+        let said = String::from_utf8(client.rest(false)).unwrap();
+        assert!(said.ends_with("\r\n\r\none two"), "{strategy}: {said}");
+    }
+}
+
+fn a_full_stream_says_so_and_loses_nothing(way: Way) {
+    let (running, senders) = streaming(way, BOUND);
     let mut client = Client::new(running.address);
     client.send(get("/stream"));
     let sender = senders.recv().unwrap();
@@ -375,10 +398,10 @@ fn a_full_stream_says_so_and_loses_nothing(strategy: Strategy) {
     assert!(answer.body == all[..sent_bytes], "nothing lost, repeated or moved");
 }
 
-fn a_stream_that_breaks_off_is_not_completed(strategy: Strategy) {
-    let (running, senders) = streaming(strategy, BOUND);
+fn a_stream_that_breaks_off_is_not_completed(way: Way) {
+    let (running, senders) = streaming(way, BOUND);
     for path in ["cut", "panic", "source"] {
-        let broken = Running::new(strategy, |server| {
+        let broken = Running::new(way, |server| {
             server.route("GET", "/source", |_| {
                 let chunks = [Ok(Chunk::Bytes(b"part".to_vec())), Err(io::Error::other("as asked"))];
                 Response::of_type("text/plain").with_body(Body::Stream(Stream::of_chunks(chunks.into_iter())))
@@ -405,10 +428,10 @@ fn a_stream_that_breaks_off_is_not_completed(strategy: Strategy) {
     }
 }
 
-fn a_client_that_takes_nothing_can_be_cut_off(strategy: Strategy) {
+fn a_client_that_takes_nothing_can_be_cut_off(way: Way) {
     let (tell, senders) = mpsc::sync_channel(1);
     let (note, noted) = mpsc::sync_channel(1);
-    let running = Running::new(strategy, move |server| {
+    let running = Running::new(way, move |server| {
         let stream = move |_: &Request<'_>| {
             let tell = tell.clone();
             Response::stream("text/plain", BOUND, move |sender| tell.send(sender).unwrap())
@@ -435,9 +458,9 @@ fn a_client_that_takes_nothing_can_be_cut_off(strategy: Strategy) {
     noted.recv_timeout(Duration::from_secs(60)).expect("it is cut off");
 }
 
-fn a_client_that_is_gone_ends_its_stream(strategy: Strategy) {
+fn a_client_that_is_gone_ends_its_stream(way: Way) {
     let (tell, told) = mpsc::sync_channel(1);
-    let running = Running::new(strategy, move |server| {
+    let running = Running::new(way, move |server| {
         server.route("GET", "/events", move |_| {
             let tell = tell.clone();
             Response::events(BOUND, move |events| tell.send(events).unwrap())
@@ -454,8 +477,8 @@ fn a_client_that_is_gone_ends_its_stream(strategy: Strategy) {
     assert_eq!(events.send(&Event::new("hi")), Err(SendError::Closed));
 }
 
-fn an_answer_that_comes_later_keeps_nobody_waiting(strategy: Strategy) {
-    let running = Running::new(strategy, |server| {
+fn an_answer_that_comes_later_keeps_nobody_waiting(way: Way) {
+    let running = Running::new(way, |server| {
         server.route("GET", "/later", |_| http::Answer::after(Duration::from_millis(300), || Response::text("late")))
     });
     let mut patient = Client::new(running.address);
@@ -480,9 +503,9 @@ fn held_work(begun: &SyncSender<SyncSender<()>>) -> Response {
 }
 
 /// A server whose `/work` says when it begins, and that has as many threads and places as given.
-fn working(strategy: Strategy, threads_max: usize, queue_max: usize) -> (Running, Receiver<SyncSender<()>>) {
+fn working(way: Way, threads_max: usize, queue_max: usize) -> (Running, Receiver<SyncSender<()>>) {
     let (begun, begins) = mpsc::sync_channel(9);
-    let running = Running::new(strategy, move |server| {
+    let running = Running::new(way, move |server| {
         let work = move |_: &Request<'_>| {
             let begun = begun.clone();
             http::Answer::offload(move || held_work(&begun))
@@ -494,8 +517,8 @@ fn working(strategy: Strategy, threads_max: usize, queue_max: usize) -> (Running
     (running, begins)
 }
 
-fn what_blocks_is_done_beside_the_loop(strategy: Strategy) {
-    let (running, begins) = working(strategy, 2, 0);
+fn what_blocks_is_done_beside_the_loop(way: Way) {
+    let (running, begins) = working(way, 2, 0);
     let mut waiting = Client::new(running.address);
     waiting.send(get("/work") + &get("/hello"));
     let release = begins.recv().unwrap();
@@ -507,8 +530,8 @@ fn what_blocks_is_done_beside_the_loop(strategy: Strategy) {
     assert_eq!((waiting.answer(false).body, waiting.answer(false).body), (b"worked".to_vec(), b"hello".to_vec()));
 }
 
-fn work_that_does_not_fit_is_refused(strategy: Strategy) {
-    let (running, begins) = working(strategy, 1, 1);
+fn work_that_does_not_fit_is_refused(way: Way) {
+    let (running, begins) = working(way, 1, 1);
     let ask = || {
         let mut client = Client::new(running.address);
         client.send(get("/work"));
@@ -536,10 +559,10 @@ fn work_that_does_not_fit_is_refused(strategy: Strategy) {
     assert_eq!((refused, first.answer(false).status), ((503, 200), 200));
 }
 
-fn a_body_is_taken_as_fast_as_its_sink_takes_it(strategy: Strategy) {
+fn a_body_is_taken_as_fast_as_its_sink_takes_it(way: Way) {
     let (tell, told) = mpsc::channel::<Pause>();
     let pauses: Arc<dyn Fn(Pause) + Send + Sync> = Arc::new(move |pause| tell.send(pause).unwrap());
-    let running = Running::new(strategy, move |server| {
+    let running = Running::new(way, move |server| {
         server.route_sink("PUT", "/slow", move |_| {
             Ok(Box::new(Counting { pauses: Some(pauses.clone()), ..Counting::new() }))
         })
@@ -568,8 +591,8 @@ fn a_body_is_taken_as_fast_as_its_sink_takes_it(strategy: Strategy) {
     waking.join().unwrap();
 }
 
-fn a_body_is_refused_before_it_is_sent(strategy: Strategy) {
-    let running = Running::new(strategy, |server| {
+fn a_body_is_refused_before_it_is_sent(way: Way) {
+    let running = Running::new(way, |server| {
         server.route_sink("PUT", "/small", |request| match request.content_length() {
             Some(11..) => Err(Reject::ContentTooLarge.into()),
             Some(..=10) | None => Ok(Box::new(Counting { max: 10, ..Counting::new() })),
@@ -618,9 +641,9 @@ impl Drop for Watched {
     }
 }
 
-fn a_sink_whose_body_is_cut_off_is_dropped_unfinished(strategy: Strategy) {
+fn a_sink_whose_body_is_cut_off_is_dropped_unfinished(way: Way) {
     let (tell, told) = mpsc::sync_channel(9);
-    let running = Running::new(strategy, move |server| {
+    let running = Running::new(way, move |server| {
         server.route_sink("PUT", "/{name}", move |request| {
             Ok(Box::new(Watched { tell: tell.clone(), is_finished: false, panics: request.param("name") == "panic" }))
         })
@@ -644,10 +667,10 @@ fn a_sink_whose_body_is_cut_off_is_dropped_unfinished(strategy: Strategy) {
     assert_eq!(told.recv(), Ok("dropped"));
 }
 
-fn a_server_that_goes_down_ends_what_has_no_end_and_completes_the_rest(strategy: Strategy) {
+fn a_server_that_goes_down_ends_what_has_no_end_and_completes_the_rest(way: Way) {
     let (tell, told) = mpsc::sync_channel(1);
     let (live, lives) = mpsc::sync_channel(1);
-    let running = Running::new(strategy, move |server: HttpServer| {
+    let running = Running::new(way, move |server: HttpServer| {
         let stream = move |_: &Request<'_>| {
             let tell = tell.clone();
             Response::stream("text/plain", BOUND, move |sender| tell.send(sender).unwrap())
@@ -672,8 +695,8 @@ fn a_server_that_goes_down_ends_what_has_no_end_and_completes_the_rest(strategy:
     assert_eq!(reader.rest(false), b"");
 }
 
-fn another_protocol_takes_the_connection_over(strategy: Strategy) {
-    let running = Running::new(strategy, |server| {
+fn another_protocol_takes_the_connection_over(way: Way) {
+    let running = Running::new(way, |server| {
         server.route("GET", "/parrot", |_| {
             http::Answer::Upgrade(Response::new(StatusCode::OK).field("Upgrade", "parrot"), Box::new(echo::Bytes))
         })

@@ -19,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("websocket", &["protocol", "http"]),
     ("files", &["sys", "protocol", "offload", "http"]),
     ("router", &["http"]),
-    ("models", &["sys", "poller", "protocol", "transport", "reactor"]),
+    ("models", &["sys", "poller", "protocol", "transport", "reactor", "coroutine"]),
     ("sandbox", &["sys"]),
     ("guard", &["http", "offload"]),
     ("server", &["sys", "poller", "protocol", "reactor", "models", "offload", "http", "files", "router", "guard"]),

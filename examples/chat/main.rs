@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tripoll::protocol::Protocol;
 use tripoll::server::BoundServer;
-use tripoll::{Backend, HttpServer, Trigger, sys};
+use tripoll::{Backend, HttpServer, Model, Trigger, sys};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -54,6 +54,10 @@ pub(crate) struct Options {
     /// When epoll tells of readiness: level or edge
     #[arg(long, default_value = "level", value_name = "level|edge")]
     pub(crate) trigger: Trigger,
+
+    /// A task for each connection, in place of the loop that calls them
+    #[arg(long)]
+    pub(crate) coroutines: bool,
 
     /// How often silent members are asked whether they are there; who does not answer has left after twice that
     #[arg(long, default_value = "15s", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -87,6 +91,7 @@ pub(crate) fn bind(
     let server = HttpServer::without_files(format!("{}:{}", options.bind, options.port))
         .backend(options.backend)
         .trigger(options.trigger)
+        .model(if options.coroutines { Model::Coroutines } else { Model::Reactor })
         .on_notice(|notice| eprintln!("{notice}"))
         .route("GET", "/room", socket::route(room, options.heartbeat));
     let mut server = page::serve(server).bind()?;

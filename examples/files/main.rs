@@ -13,7 +13,6 @@ mod terminal;
 mod transfer;
 
 use clap::Parser;
-use clap::builder::styling::Styles;
 use commands::{Command, Session};
 use memory::Memory;
 use names::{RemotePath, shown, words};
@@ -27,7 +26,7 @@ use terminal::Prompt;
 
 /// Lists, fetches and sends files of a web server: at a prompt that shows what can be done, or one command at a time for scripts.
 #[derive(Parser)]
-#[command(name = "files", version, max_term_width = 100, styles = Styles::plain(), after_long_help = teach())]
+#[command(name = "files", version, max_term_width = 100, after_long_help = teach())]
 struct Flags {
     /// The server, and a folder in it: http://127.0.0.1:8000/docs/
     url: String,

@@ -55,7 +55,7 @@ pub struct Compare {
     #[arg(default_value = "select,poll,epoll,epoll-edge")]
     pub backends: Vec<Contestant>,
 
-    /// Compare models: reactor, iterative, fork, prefork, threads, thread-pool [default: all]
+    /// Compare models: reactor, iterative, fork, prefork, threads, thread-pool, coroutines [default: all]
     ///
     /// With 1, 64 and 1,000 connections that ask, with --full 5,000 too; prefork and thread-pool have 32 workers.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = plan::model, num_args = 0..=1)]

@@ -187,7 +187,7 @@ fn bind(
     if let Some(demo) = &demo {
         server = demo::add_routes(server, demo);
         // A stream would keep one of few workers, and processes hear nothing of each other.
-        if options.model() == Model::Reactor {
+        if options.model().is_one_loop() {
             server = demo::add_streams(server, demo);
         }
     }
@@ -210,6 +210,7 @@ fn bind(
 fn say_where(server: &BoundServer, directory: &Path, options: &Options, confinement: &str) {
     let mut facts = match server.model() {
         Model::Reactor => server.strategy().to_string(),
+        Model::Coroutines => format!("coroutines, {}", server.strategy()),
         model => model.to_string(),
     };
     match server.resolver() {

@@ -105,11 +105,11 @@ pub struct Options {
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
     #[arg(value_delimiter = ',')]
     pub host: Vec<String>,
-    /// Who serves: the reactor, or processes, or threads
+    /// Who serves: the reactor, or processes, threads, coroutines
     ///
-    /// reactor: one thread, one loop, all connections. iterative: one client after another. fork, threads: a process or a thread for each
-    /// connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike; docs/models.md says what each costs. What sets the loop up
-    /// (--backend and so on) belongs to the reactor.
+    /// reactor: one thread, one loop, all connections. coroutines: the same with a task for each connection. iterative: one client after another.
+    /// fork, threads: a process or a thread for each connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike;
+    /// docs/models.md says what each costs. What sets the loop up (--backend and so on) belongs to the reactor and to coroutines.
     #[arg(long, value_name = "MODEL", value_enum, default_value_t, hide_possible_values = true)]
     #[arg(help_heading = "Waiting")]
     pub model: ModelName,
@@ -341,6 +341,7 @@ pub enum ModelName {
     Prefork,
     Threads,
     ThreadPool,
+    Coroutines,
 }
 
 impl ModelName {
@@ -353,6 +354,7 @@ impl ModelName {
             ModelName::Prefork => "prefork",
             ModelName::Threads => "threads",
             ModelName::ThreadPool => "thread-pool",
+            ModelName::Coroutines => "coroutines",
         }
     }
 }
@@ -382,6 +384,7 @@ impl Options {
             ModelName::Prefork => Model::Prefork { workers },
             ModelName::Threads => Model::Threads,
             ModelName::ThreadPool => Model::ThreadPool { workers },
+            ModelName::Coroutines => Model::Coroutines,
         }
     }
 }
@@ -393,15 +396,17 @@ pub fn misplaced(matches: &ArgMatches, model: Model) -> Option<String> {
         "reap" => !matches!(model, Model::Fork { .. }),
         "workers" => !matches!(model, Model::Prefork { .. } | Model::ThreadPool { .. }),
         "per_address_max" => !model.knows_addresses(),
-        _ => model != Model::Reactor,
+        "interest" => model != Model::Reactor,
+        _ => !model.is_one_loop(),
     };
     let is_given = |id: &&str| matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue);
     let id = of_loop.into_iter().chain(["reap", "workers", "per_address_max"]).filter(is_useless).find(is_given)?;
     let of = match id {
         "reap" => "--model fork",
         "workers" => "--model prefork and thread-pool",
-        "per_address_max" => "--model reactor, threads, thread-pool, and fork with --reap wait",
-        _ => "--model reactor",
+        "per_address_max" => "--model reactor, coroutines, threads, thread-pool, and fork with --reap wait",
+        "interest" => "--model reactor",
+        _ => "--model reactor and coroutines",
     };
     Some(format!("--{} belongs to {of}, not to {model}", id.replace('_', "-")))
 }

@@ -72,6 +72,7 @@
 
 mod channel;
 mod executor;
+mod hosted;
 mod ready;
 mod socket;
 mod task;
@@ -79,6 +80,7 @@ mod time;
 
 pub use channel::{Closed, Receiver, Sender, TrySendError, channel};
 pub use executor::{counters, run, spawn};
+pub(crate) use hosted::Hosted;
 pub use socket::{Listener, Stream};
 pub use task::{Failed, JoinHandle, join_all, yield_now};
 pub use time::{Sleep, TimedOut, sleep, timeout};

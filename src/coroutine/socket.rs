@@ -6,7 +6,7 @@ use super::executor::Core;
 use crate::poller::{Direction, Event, Interest, Token};
 use crate::sys::{self, Linux};
 use crate::transport::{self, Accepted};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -34,6 +34,8 @@ pub struct Listener {
 pub struct Source {
     socket: OwnedFd,
     waiting: RefCell<Waiting>,
+    /// An event said that its end is behind what can be read.
+    has_ended: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -68,14 +70,30 @@ impl Stream {
     /// # Panics
     /// Outside [`run`](super::run).
     pub async fn connect(to: SocketAddrV4) -> io::Result<Stream> {
-        let stream = Stream::new(Core::current(), sys::connect(None, to)?)?;
+        let stream = Stream::new(Core::current(), sys::connect(None, to)?).map_err(without_socket)?;
         // Nothing can be sent until it is connected, not even nothing.
         stream.write(&[]).await?;
         Ok(stream)
     }
 
-    fn new(core: Rc<Core>, socket: OwnedFd) -> io::Result<Stream> {
+    /// An error comes with the socket.
+    pub(super) fn new(core: Rc<Core>, socket: OwnedFd) -> Result<Stream, (io::Error, OwnedFd)> {
         Watched::new(core, socket).map(Stream)
+    }
+
+    /// Waits for an event of that direction, which is a hint.
+    pub(crate) fn ready(&self, direction: Direction) -> impl Future<Output = io::Result<()>> + Unpin + use<'_> {
+        Readiness { watched: &self.0, direction, number: None }
+    }
+
+    /// To be told as [`Poller::exhausted`](crate::poller::Poller::exhausted).
+    pub(crate) fn exhausted(&self, direction: Direction) {
+        self.0.core.exhausted(self.as_fd(), direction);
+    }
+
+    /// As [`Event::ended`].
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.source.has_ended.get()
     }
 
     /// Reads what is there, at most as much as fits, and waits where nothing is there: 0 is the end of the stream.
@@ -144,7 +162,7 @@ impl Listener {
             Accepted::Unable(error) => Err(error),
         };
         let (socket, peer) = self.watched.attempt(Direction::Read, accept).await?;
-        Ok((Stream::new(self.watched.core.clone(), socket)?, peer))
+        Ok((Stream::new(self.watched.core.clone(), socket).map_err(without_socket)?, peer))
     }
 }
 
@@ -153,7 +171,7 @@ impl TryFrom<TcpStream> for Stream {
     /// Panics outside [`run`](super::run).
     fn try_from(stream: TcpStream) -> io::Result<Stream> {
         stream.set_nonblocking(true)?;
-        Stream::new(Core::current(), stream.into())
+        Stream::new(Core::current(), stream.into()).map_err(without_socket)
     }
 }
 
@@ -162,7 +180,7 @@ impl TryFrom<UnixStream> for Stream {
     /// Panics outside [`run`](super::run).
     fn try_from(stream: UnixStream) -> io::Result<Stream> {
         stream.set_nonblocking(true)?;
-        Stream::new(Core::current(), stream.into())
+        Stream::new(Core::current(), stream.into()).map_err(without_socket)
     }
 }
 
@@ -172,7 +190,8 @@ impl TryFrom<TcpListener> for Listener {
     fn try_from(listener: TcpListener) -> io::Result<Listener> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Listener { watched: Watched::new(Core::current(), listener.into())?, address })
+        let watched = Watched::new(Core::current(), listener.into()).map_err(without_socket)?;
+        Ok(Listener { watched, address })
     }
 }
 
@@ -191,6 +210,7 @@ impl AsFd for Source {
 impl Source {
     /// Moves those who wait for what `event` says into `into`; what is still waited for.
     pub fn take_waiting(&self, event: &Event, into: &mut Vec<Waker>) -> Interest {
+        self.has_ended.set(self.has_ended.get() | event.ended);
         let mut waiting = self.waiting.borrow_mut();
         for (is_ready, direction) in [(event.readable, Direction::Read), (event.writable, Direction::Write)] {
             if is_ready {
@@ -214,11 +234,18 @@ impl Waiting {
     }
 }
 
+/// Of an error that came with a socket, which is closed.
+fn without_socket((error, _): (io::Error, OwnedFd)) -> io::Error {
+    error
+}
+
 impl Watched {
-    fn new(core: Rc<Core>, socket: OwnedFd) -> io::Result<Watched> {
-        let source = Rc::new(Source { socket, waiting: RefCell::default() });
-        let token = core.watch(&source)?;
-        Ok(Watched { core, source, token })
+    fn new(core: Rc<Core>, socket: OwnedFd) -> Result<Watched, (io::Error, OwnedFd)> {
+        let source = Rc::new(Source { socket, waiting: RefCell::default(), has_ended: Cell::new(false) });
+        match core.watch(&source) {
+            Ok(token) => Ok(Watched { core, source, token }),
+            Err(error) => Err((error, Rc::into_inner(source).expect("the core has let go of it").socket)),
+        }
     }
 
     /// Lets `call` try until it says something else than "not now".

@@ -2,6 +2,7 @@
 
 use super::executor::Core;
 use crate::poller::Token;
+use crate::protocol::Deadline;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -24,9 +25,7 @@ pub struct TimedOut;
 /// # Panics
 /// Outside [`run`](super::run).
 pub fn sleep(time: Duration) -> Sleep {
-    let core = Core::current();
-    let token = core.fall_asleep(time);
-    Sleep { core, token }
+    Sleep::until(Deadline::After(time))
 }
 
 /// Waits for `future`, `time_max` at most; then it is dropped where it stands.
@@ -43,6 +42,21 @@ pub async fn timeout<F: Future>(time_max: Duration, future: F) -> Result<F::Outp
         Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| Err(TimedOut)),
     })
     .await
+}
+
+impl Sleep {
+    /// Panics outside [`run`](super::run).
+    pub(crate) fn until(deadline: Deadline) -> Sleep {
+        let core = Core::current();
+        let token = core.fall_asleep(deadline);
+        Sleep { core, token }
+    }
+
+    /// Sleeps until then instead, whether it is over or not. A task that sleeps [idly](Deadline::Idle) may be ended for others' sake.
+    pub(crate) fn reset(&mut self, deadline: Deadline) {
+        self.core.forget_sleep(self.token);
+        self.token = self.core.fall_asleep(deadline);
+    }
 }
 
 impl Future for Sleep {

@@ -141,9 +141,9 @@ fn flags(contestant: Contestant, settings: &Settings) -> Vec<String> {
         Contestant::Model(Model::Prefork { workers } | Model::ThreadPool { workers }) => {
             [model(&contestant.to_string()), vec![format!("--workers={workers}")]].concat()
         }
-        Contestant::Model(Model::Reactor | Model::Iterative | Model::Fork { .. } | Model::Threads) => {
-            model(&contestant.to_string())
-        }
+        Contestant::Model(
+            Model::Reactor | Model::Iterative | Model::Fork { .. } | Model::Threads | Model::Coroutines,
+        ) => model(&contestant.to_string()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::canvas::{Bar, Canvas, Line, Scale};
 use super::charts::{Chart, Group, lines};
 use super::plan::Work;
-use super::row::{Row, Spread, Summary};
+use super::row::{Row, Summary};
 use super::site::COMPUTING;
 
 /// Every chart that the groups have something for.
@@ -104,8 +104,8 @@ fn memory(groups: &[Group<'_>]) -> Option<Chart> {
     Some(Chart {
         name: "memory-over-connections",
         title: "Memory of the whole server",
-        caption: "Of all its processes, with all connections open: what each has alone, its part of what they share, and page tables. Both axes \
-                  are logarithmic. What the kernel keeps for sockets and as stacks is not in it."
+        caption: "Of all its processes, with all connections open: what they wrote to, and page tables. Both axes are logarithmic. The program itself, \
+                  and what the kernel keeps for sockets and as stacks, is not in it."
             .into(),
         svg: over_connections("memory, MiB", Scale::Log, &lines(&found, connections, memory)),
     })
@@ -144,20 +144,25 @@ fn sleep_latency(groups: &[Group<'_>]) -> Option<Chart> {
 }
 
 fn beside(groups: &[Group<'_>]) -> Option<Chart> {
-    let group = typical(groups, Work::Beside)?;
+    let group =
+        groups.iter().filter(|group| group[0].cell.work == Work::Beside).min_by_key(|group| group[0].cell.active)?;
     let bar = |one: &Summary<'_>| {
-        let Spread { median, .. } = one.spread(|row| row.p99 / 1e3);
-        Bar { name: one.strategy.into(), group: String::new(), parts: vec![("p99".into(), median)] }
+        let (p50, p99) = (one.median(|row| row.p50 / 1e3), one.median(|row| row.p99 / 1e3));
+        let parts = vec![("half of them".into(), p50), ("99 %".into(), p99 - p50)];
+        Bar { name: one.strategy.into(), group: String::new(), parts }
     };
     let bars: Vec<Bar> = group.iter().map(bar).collect();
-    let canvas = Canvas { y: "p99 of quick requests, ms", ..Canvas::default() };
+    let canvas = Canvas { y: "quick requests are answered within, ms", ..Canvas::default() };
+    let (who, asks) = match group[0].cell.active {
+        1 => ("One client".into(), "asks"),
+        active => (format!("{active} clients"), "ask"),
+    };
     Some(Chart {
         name: "beside",
         title: "Quick requests beside some that compute",
         caption: format!(
-            "{} clients ask for a small file, each time on a new connection; {COMPUTING} more keep asking for what computes 5 ms. 99 % of the \
-             quick requests are answered within this. One thread has to finish what it computes; of many the kernel interrupts those that do.",
-            group[0].cell.active
+            "{who} {asks} for a small file, each time on a new connection; {COMPUTING} more keep asking for what computes 5 ms. One thread has to \
+             finish what it computes before it looks up; of many the kernel interrupts those that do."
         ),
         svg: canvas.bars(&bars),
     })

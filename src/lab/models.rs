@@ -27,6 +27,10 @@ pub fn sentence(sound: &[&Summary<'_>]) -> String {
 }
 
 fn by_cpu(sound: &[&Summary<'_>]) -> String {
+    let sound: &[&Summary<'_>] = &serving_all(sound);
+    if sound.len() < 2 {
+        return "There are not two that serve all.".into();
+    }
     let (dear, cheap) = (most(sound, Row::cpu), least(sound, Row::cpu));
     let (high, low) = (dear.median(Row::cpu), cheap.median(Row::cpu));
     if high / low < SAME {
@@ -56,7 +60,7 @@ fn by_rate(sound: &[&Summary<'_>]) -> String {
 
 fn by_latency(sound: &[&Summary<'_>]) -> String {
     let p99: fn(&Row) -> f64 = |row| row.p99;
-    let served: Vec<&Summary<'_>> = sound.iter().copied().filter(|one| !one.starves()).collect();
+    let served = serving_all(sound);
     if served.len() < 2 {
         return String::new();
     }
@@ -70,20 +74,25 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
     }
 }
 
+/// Those by whom no connection was kept waiting throughout.
+fn serving_all<'a, 'b>(sound: &[&'a Summary<'b>]) -> Vec<&'a Summary<'b>> {
+    sound.iter().copied().filter(|one| !one.starves()).collect()
+}
+
 /// Who keeps connections waiting as long as others ask.
 fn starving(sound: &[&Summary<'_>]) -> String {
-    let served = |one: &&&Summary<'_>| {
+    let connections = |count: usize| thousands(count as u64);
+    let served = |one: &Summary<'_>| {
         let starved = one.median(|row| row.starved() as f64) as usize;
-        (starved > 0).then(|| format!("{} serves {}", one.strategy, one.cell.active - starved))
+        (starved > 0).then(|| format!("{} serves {}", one.strategy, connections(one.cell.active - starved)))
     };
-    let said: Vec<String> = sound.iter().filter_map(|one| served(&one)).collect();
+    let said: Vec<String> = sound.iter().filter_map(|one| served(one)).collect();
     match said.is_empty() {
         true => String::new(),
-        false => format!(
-            " Of {} connections {}; the others wait as long as those ask.",
-            sound[0].cell.active,
-            said.join(", ")
-        ),
+        false => {
+            let (all, said) = (connections(sound[0].cell.active), said.join(", "));
+            format!(" Of {all} connections {said}; the others wait as long as those ask.")
+        }
     }
 }
 
@@ -91,10 +100,11 @@ fn starving(sound: &[&Summary<'_>]) -> String {
 struct Found<'a>(Vec<Vec<Summary<'a>>>);
 
 impl<'a> Found<'a> {
-    /// What a model did in `work`, with the typical number of connections.
+    /// What a model did in `work`, with the typical number of connections; beside those that compute, with the least.
     fn typical(&self, work: Work, name: &str) -> Option<&Summary<'a>> {
         let of_work = self.0.iter().flatten().filter(|one| one.cell.work == work && one.is_good());
-        let active = of_work.clone().map(|one| one.cell.active).min_by_key(|active| active.abs_diff(TYPICAL))?;
+        let typical = if work == Work::Beside { 1 } else { TYPICAL };
+        let active = of_work.clone().map(|one| one.cell.active).min_by_key(|active| active.abs_diff(typical))?;
         of_work.into_iter().find(|one| one.cell.active == active && one.strategy == name)
     }
 
@@ -109,6 +119,11 @@ impl<'a> Found<'a> {
     /// Where all connections were served.
     fn p99(&self, work: Work, name: &str) -> Option<f64> {
         self.typical(work, name).filter(|one| !one.starves()).map(|one| one.median(|row| row.p99))
+    }
+
+    /// Within which half of all are answered, and 99 %.
+    fn latencies(&self, work: Work, name: &str) -> Option<[f64; 2]> {
+        self.typical(work, name).map(|one| [one.median(|row| row.p50), one.median(|row| row.p99)])
     }
 
     /// What a new connection costs beside the request on it: less than nothing where rounds differ by more.
@@ -143,7 +158,7 @@ pub const COLUMNS: [&str; 7] = [
     "a connection, memory",
     "handlers sleep: answers/s",
     "handlers compute: p99",
-    "beside others that compute: p99",
+    "beside others that compute: p50, p99",
 ];
 
 /// All models, a line each.
@@ -158,7 +173,7 @@ pub fn glance(run: &Run) -> Vec<[String; 7]> {
             or_none(found.memory(name).map(amount)),
             or_none(found.rate(Work::Sleep, name).map(|rate| thousands(rate.round() as u64))),
             or_none(found.p99(Work::Compute, name).map(time)),
-            or_none(found.p99(Work::Beside, name).map(time)),
+            or_none(found.latencies(Work::Beside, name).map(|[p50, p99]| format!("{}, {}", time(p50), time(p99)))),
         ]
     };
     found.names().iter().map(line).collect()
@@ -169,8 +184,8 @@ pub fn legend() -> String {
     format!(
         "With 64 connections, or the number nearest to that. A request: on a connection that stays open. A connection: what it costs more where \
          each request has its own; memory of all processes, by as many connections as were open at most (none where a few workers serve all). \
-         Slow handlers take {} ms; p99 is of all clients, so there is none where some are not served. Beside others: each request on a new \
-         connection, while {COMPUTING} more keep asking for what computes.",
+         Slow handlers take {} ms; p99 is of all clients, so there is none where some are not served. Beside others: a client that asks for a small \
+         file, each time on a new connection, while {COMPUTING} more keep asking for what computes.",
         SLOW.as_millis()
     )
 }
@@ -234,29 +249,33 @@ fn multiplexing_costs(found: &Found<'_>) -> Option<String> {
 }
 
 fn multiplexing_computes(found: &Found<'_>) -> Option<String> {
-    let own = found.p99(Work::Beside, "reactor")?;
+    let [own, own_99] = found.latencies(Work::Beside, "reactor")?;
     let others = found.names().into_iter().filter(|name| *name != "reactor");
-    let (best, its) =
-        others.filter_map(|name| Some((name, found.p99(Work::Beside, name)?))).min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let ranked = others.filter_map(|name| Some((name, found.latencies(Work::Beside, name)?)));
+    let (best, [its, its_99]) = ranked.min_by(|a, b| a.1[0].total_cmp(&b.1[0]))?;
     Some(format!(
-        "{}: while {COMPUTING} others have it compute, 99 % of quick requests are answered within {} by the reactor, within {} by {best}.",
+        "{}: while {COMPUTING} others have it compute, half of the quick requests are answered within {} by the reactor (99 % within {}), within \
+         {} by {best} (99 % within {}).",
         verdict(its, own),
         time(own),
-        time(its)
+        time(own_99),
+        time(its),
+        time(its_99)
     ))
 }
 
 fn iterative(found: &Found<'_>) -> Option<String> {
     let cost = |name: &str| found.cpu(Work::Close, name);
-    let (own, reactor) = (cost("iterative")?, cost("reactor")?);
-    let (slow, by_reactor) = (found.rate(Work::Sleep, "iterative")?, found.rate(Work::Sleep, "reactor")?);
+    let (own, threads, fork) = (cost("iterative")?, cost("threads")?, cost("fork")?);
+    let (slow, by_threads) = (found.rate(Work::Sleep, "iterative")?, found.rate(Work::Sleep, "threads")?);
     Some(format!(
-        "{}: a quick request on a new connection costs it {}, the reactor {}; but where handlers sleep it answers {} a second, the reactor {}.",
-        if own / reactor < SAME { "Holds" } else { "Does not hold here" },
+        "{}: a quick request on a new connection costs it {}, threads {}, fork {}; but where handlers sleep it answers {} a second, threads {}.",
+        verdict(own, threads.min(fork)),
         time(own),
-        time(reactor),
+        time(threads),
+        time(fork),
         thousands(slow.round() as u64),
-        thousands(by_reactor.round() as u64)
+        thousands(by_threads.round() as u64)
     ))
 }
 

@@ -127,13 +127,14 @@ pub enum Contestant {
 }
 
 /// The models by their names, in the order in which they are shown.
-pub const MODELS: [(&str, Model); 6] = [
+pub const MODELS: [(&str, Model); 7] = [
     ("reactor", Model::Reactor),
     ("iterative", Model::Iterative),
     ("fork", Model::Fork { reap: Reap::Wait }), // Only of children that are waited for the time is known.
     ("prefork", Model::Prefork { workers: WORKERS }),
     ("threads", Model::Threads),
     ("thread-pool", Model::ThreadPool { workers: WORKERS }),
+    ("coroutines", Model::Coroutines),
 ];
 
 /// Of the models that have a pool.
@@ -154,7 +155,7 @@ impl Contestant {
             Contestant::Strategy(_) => None,
             Contestant::Model(Model::Iterative) => Some(1),
             Contestant::Model(Model::Prefork { workers } | Model::ThreadPool { workers }) => Some(workers),
-            Contestant::Model(Model::Reactor | Model::Fork { .. } | Model::Threads) => None,
+            Contestant::Model(Model::Reactor | Model::Fork { .. } | Model::Threads | Model::Coroutines) => None,
         }
     }
 }
@@ -258,10 +259,10 @@ impl Options {
         let is_preset = |work: Work, active: usize| match (self.is_full, work) {
             // What one core computes two hundred times a second takes a thousand clients nowhere.
             (true, Work::Compute | Work::ComputeClose) => active <= ACTIVE,
-            (_, Work::Beside) => active == ACTIVE,
+            // Where many ask, they wait for each other.
+            (_, Work::Beside) => active == 1,
             (true, _) => true,
-            (false, Work::Keepalive) => active <= 1_000,
-            (false, Work::Sleep) => active == ACTIVE || active == 1_000,
+            (false, Work::Keepalive | Work::Sleep) => active <= 1_000,
             (false, _) => active == ACTIVE,
         };
         let (works, actives): (&[Work], &[usize]) = match has_axes && !self.is_full {

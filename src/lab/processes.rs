@@ -27,10 +27,11 @@ pub fn cpu_time(process: u32) -> Duration {
     Duration::from_nanos(text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0))
 }
 
-/// Memory of a process: what it has alone, its part of what it shares with others, and the tables that say where its pages are. The kernel's
-/// stack for each thread (16 KiB) and what it keeps of sockets are not in it.
+/// Memory of a process: what it wrote to (of what it shares with others its part), and the tables that say where its pages are. The program
+/// itself is not in it, of which all servers that run share one copy; nor the kernel's stack for each thread (16 KiB) and what it keeps of sockets.
 pub fn memory_bytes(process: u32) -> u64 {
     let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default();
-    let (pages, tables) = (kib(&read("smaps_rollup"), "Pss:"), kib(&read("status"), "VmPTE:"));
-    pages.unwrap_or(0) + tables.unwrap_or(0)
+    let (pages, status) = (read("smaps_rollup"), read("status"));
+    let figures = [kib(&pages, "Pss_Anon:"), kib(&pages, "Pss_Shmem:"), kib(&status, "VmPTE:")];
+    figures.into_iter().flatten().sum()
 }

@@ -34,12 +34,12 @@ connection begins when the last was answered.</p>\
 <ul><li><b>CPU per request</b> is the CPU time of all processes over the answers they counted: of the parent and of those it waited for \
 (getrusage), and of those that are there (schedstat). Before it counts and after, nobody asks until nothing is owed, so that all of them hold \
 still while they are looked at.</li>\
-<li><b>Memory</b> is that of all processes (PSS: what they share counts once) with their page tables, all connections open. The kernel's stack for \
-each thread (16 KiB) and what it keeps of sockets are not in it.</li>\
+<li><b>Memory</b> is what all processes wrote to (PSS: what they share counts once) with their page tables, all connections open. The program \
+itself, the kernel's stack for each thread (16 KiB) and what it keeps of sockets are not in it.</li>\
 <li><b>served</b>: connections that stay open are opened one after another and answered once before anybody asks on. Who serves a few at a time \
 (iterative 1, prefork and thread-pool 32) gets to no others as long as those ask, so there all ask at once, and it is said how many were \
 answered.</li>\
-<li><b>sleep</b>: 5 ms by a timer under the reactor, by a thread that sleeps elsewhere. <b>compute</b>: as many rounds as took 5 ms on that core when \
+<li><b>sleep</b>: 5 ms by a timer under the reactor and coroutines, by a thread that sleeps elsewhere. <b>compute</b>: as many rounds as took 5 ms on that core when \
 it was alone. <b>-close</b>: each request on a new connection. <b>beside</b>: as close, while four more connections keep asking for what \
 computes; the figures are of the others.</li></ul>";
 

@@ -315,6 +315,8 @@ impl<'a> Lab<'a> {
             let memory = memory.zip(*memory_before).map(|(open, before)| Memory { before, open });
             let gives_way = contestant.at_a_time().is_some() && !cell.work.closes();
             let gave_way = if gives_way { std::mem::take(&mut row.errors_closed) } else { 0 };
+            // Those it let go of wait as well.
+            row.errors_starved += if gives_way { std::mem::take(&mut row.errors_timeout) } else { 0 };
             row.model = Some(OfModel { served: measured.served, gave_way, memory });
         } else {
             // Between the end of the load and this nothing is asked for; closing connections is not in it, as they close later.

@@ -48,9 +48,9 @@ impl Drop for Site {
 /// The same server with handlers that are slow: one that sleeps, one that computes as many rounds as it is asked for. Who serves all by one
 /// thread sleeps by its timers, as it should; who has a thread for a connection lets that sleep.
 pub fn add_routes(server: HttpServer, model: Model) -> HttpServer {
-    let sleep = move || match model {
-        Model::Reactor => Answer::after(SLOW, || Response::text("slept\n")),
-        Model::Iterative | Model::Fork { .. } | Model::Prefork { .. } | Model::Threads | Model::ThreadPool { .. } => {
+    let sleep = move || match model.is_one_loop() {
+        true => Answer::after(SLOW, || Response::text("slept\n")),
+        false => {
             std::thread::sleep(SLOW);
             Response::text("slept\n").into()
         }

@@ -131,7 +131,10 @@ pub fn line(summary: &Summary<'_>) -> Vec<String> {
         let first = [
             summary.strategy.into(),
             thousands(median(|row| row.requests_per_second).round() as u64),
-            if starved > 0 { format!("{} of {asked}", asked - starved) } else { asked.to_string() },
+            match starved {
+                0 => thousands(asked as u64),
+                _ => format!("{} of {}", thousands((asked - starved) as u64), thousands(asked as u64)),
+            },
         ];
         let times = [time(median(|row| row.p50)), time(median(|row| row.p99)), time(median(|row| row.p999))];
         let last = [size(Row::memory), size(Row::memory_a_connection)];

@@ -2,8 +2,9 @@
 
 use super::Reap;
 use super::processes;
+use super::shared::Shared;
 use super::staff::{Hands, Staff};
-use super::worker::{Bell, Shared, Worker};
+use super::worker::{Bell, Worker};
 use crate::reactor::Visitor;
 use crate::sys::{self, Forked, SoleThread};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ impl Fork {
     fn fork(&mut self, staff: &mut Staff, visitor: &Visitor) -> io::Result<()> {
         let bell = Bell::new()?;
         let serve = |shared: Arc<Shared>, watch| {
-            Worker::new(shared, watch, bell).serve(visitor.socket.as_fd(), visitor.peer, &[])
+            Worker::new(shared, watch, bell).serve(visitor.socket.as_fd(), visitor.peer, None, &[])
         };
         match self.reap {
             Reap::Ignore => processes::fork(&self.alone, staff, |_, shared, watch| serve(shared, watch)).map(drop),

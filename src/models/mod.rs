@@ -1,7 +1,7 @@
-//! The other ways to serve many: the same server, driven by threads and processes that wait for one connection each.
+//! The other ways to serve many: the same server, driven by threads, processes and tasks that wait for one connection each.
 //!
-//! Invariant: a connection is the same [`Link`](crate::protocol::Link) under each, and one driver (`worker`) waits for its socket; the
-//! models differ in who calls it. What they have in common with the reactor, they have from it: it accepts where one process accepts for
+//! Invariant: a connection is the same [`Link`](crate::protocol::Link) under each, with one driver (`connection`); the models differ in who
+//! calls it, and whether its wait blocks (`worker`) or not (`coroutines`). What they have in common with the reactor, they have from it: it accepts where one process accepts for
 //! all, turns away, hears of signals, goes down.
 //!
 //! ```text
@@ -10,14 +10,18 @@
 //!   prefork       a pool of processes: accept, serve … each, from one listener
 //!   threads       the loop accepts ──▶ a thread a connection
 //!   thread-pool   the loop accepts ──▶ a bounded queue ──▶ a pool of threads
+//!   coroutines    the loop accepts ──▶ a task a connection, resumed by the loop itself
 //! ```
 
+mod connection;
+mod coroutines;
 mod door;
 mod fork;
 mod iterative;
 mod prefork;
 mod processes;
 mod ropes;
+mod shared;
 mod staff;
 mod tally;
 mod thread_pool;
@@ -27,14 +31,13 @@ mod worker;
 pub use tally::Tally;
 
 use crate::protocol::Accept;
-use crate::reactor::{Limits, Notice, Reactor, Told};
+use crate::reactor::{Limits, Notice, Reactor};
+use shared::Shared;
 use staff::{Employed, Hands, Staff};
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 use std::time::Duration;
-use worker::{Notices, Shared};
 
 /// Who serves a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub enum Model {
     /// A pool of so many threads, and a bounded queue before it.
     #[allow(missing_docs)]
     ThreadPool { workers: usize },
+    /// A task for each connection, on the loop's own thread. A handler may [`spawn`](crate::coroutine::spawn) others.
+    Coroutines,
 }
 
 /// How a process that forks leaves no zombies.
@@ -70,10 +75,15 @@ pub enum Reap {
 }
 
 impl Model {
+    /// Whether one loop serves all connections: then those that go on without end keep nobody else waiting, and how it waits matters.
+    pub fn is_one_loop(self) -> bool {
+        matches!(self, Model::Reactor | Model::Coroutines)
+    }
+
     /// Whether the loop accepts, and not the workers.
     pub fn loop_accepts(self) -> bool {
         match self {
-            Model::Reactor | Model::Fork { .. } | Model::Threads | Model::ThreadPool { .. } => true,
+            Model::Reactor | Model::Fork { .. } | Model::Threads | Model::ThreadPool { .. } | Model::Coroutines => true,
             Model::Iterative | Model::Prefork { .. } => false,
         }
     }
@@ -81,7 +91,11 @@ impl Model {
     /// Whether it can be known of each address how many connections it has: where one process accepts them all, and hears of their end.
     pub fn knows_addresses(self) -> bool {
         match self {
-            Model::Reactor | Model::Fork { reap: Reap::Wait } | Model::Threads | Model::ThreadPool { .. } => true,
+            Model::Reactor
+            | Model::Fork { reap: Reap::Wait }
+            | Model::Threads
+            | Model::ThreadPool { .. }
+            | Model::Coroutines => true,
             Model::Iterative | Model::Prefork { .. } | Model::Fork { reap: Reap::DoubleFork | Reap::Ignore } => false,
         }
     }
@@ -89,7 +103,7 @@ impl Model {
     /// How many descriptors of this process a connection takes.
     pub(crate) fn descriptors_a_connection(self) -> usize {
         match self {
-            Model::Reactor | Model::Iterative | Model::Fork { .. } | Model::Prefork { .. } => 1,
+            Model::Reactor | Model::Iterative | Model::Fork { .. } | Model::Prefork { .. } | Model::Coroutines => 1,
             Model::Threads | Model::ThreadPool { .. } => 2, // And a bell.
         }
     }
@@ -104,6 +118,7 @@ impl fmt::Display for Model {
             Model::Prefork { workers } => write!(f, "prefork, {workers} workers"),
             Model::Threads => f.write_str("threads"),
             Model::ThreadPool { workers } => write!(f, "thread-pool, {workers} workers"),
+            Model::Coroutines => f.write_str("coroutines"),
         }
     }
 }
@@ -174,13 +189,15 @@ pub fn employ(model: Model, work: Work, reactor: &mut Reactor) -> io::Result<()>
         Model::Prefork { workers } => begin(model, prefork::Prefork::new(workers)?, work, reactor),
         Model::Threads => begin(model, threads::Threads, work, reactor),
         Model::ThreadPool { workers } => begin(model, thread_pool::ThreadPool::new(workers)?, work, reactor),
+        Model::Coroutines => {
+            let crew = coroutines::Coroutines::new(work, reactor)?;
+            reactor.hand_over_to(crew, Vec::new())
+        }
     }
 }
 
 fn begin(model: Model, mut hands: impl Hands + 'static, work: Work, reactor: &mut Reactor) -> io::Result<()> {
-    let Work { limits, tally, make, before_wait, on_shortage, on_notice, in_child, listeners } = work;
-    let (notices, left) = (Mutex::new(Notices { tell: on_notice, told: Told::default() }), Mutex::default());
-    let shared = Shared { limits, make, tally, before_wait, on_shortage, in_child, notices, left };
+    let (shared, listeners) = Shared::new(work);
     let mut staff = Staff::new(shared, listeners, model.loop_accepts())?;
     let mut watched = hands.begin(&mut staff)?;
     watched.push(staff.reins.gone()?);

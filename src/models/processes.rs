@@ -4,8 +4,8 @@
 //! whose epoll set both have.
 
 use super::ropes::Watch;
+use super::shared::Shared;
 use super::staff::Staff;
-use super::worker::Shared;
 use crate::sys::{self, Ended, Forked, SoleThread};
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,12 +1,13 @@
 //! What the models have in common beside the serving: how connections reach workers, and how all come to an end.
 
 use super::ropes::{Reins, Watch};
-use super::worker::Shared;
-use crate::reactor::{Crew, HANDSHAKE, Shutdown, Visitor};
+use super::shared::Shared;
+use crate::protocol::Accept;
+use crate::reactor::{Counters, Crew, HANDSHAKE, Shutdown, Visitor};
 use crate::sys;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What whoever was cut off may need to be gone; a handler that does not come back is not waited for.
@@ -17,7 +18,7 @@ pub(super) trait Hands {
     /// Starts the workers that are there from the beginning. What it gives is readable when it is to [`look`](Self::look).
     fn begin(&mut self, staff: &mut Staff) -> io::Result<Vec<OwnedFd>>;
 
-    /// As [`Crew::take`].
+    /// As [`Crew::take`]; its workers make what they speak.
     fn take(&mut self, staff: &mut Staff, visitor: Visitor) -> Result<(), (io::Error, OwnedFd)>;
 
     /// As [`Crew::look`].
@@ -72,7 +73,7 @@ pub(super) struct Employed<H> {
 }
 
 impl<H: Hands> Crew for Employed<H> {
-    fn take(&mut self, visitor: Visitor) -> Result<(), (io::Error, OwnedFd)> {
+    fn take(&mut self, visitor: Visitor, _: &mut dyn Accept) -> Result<(), (io::Error, OwnedFd)> {
         self.hands.take(&mut self.staff, visitor)
     }
 
@@ -81,11 +82,15 @@ impl<H: Hands> Crew for Employed<H> {
     }
 
     fn take_left(&mut self) -> Vec<u32> {
-        std::mem::take(&mut *self.staff.shared.left.lock().unwrap_or_else(PoisonError::into_inner))
+        self.staff.shared.take_left()
     }
 
     fn open(&self) -> usize {
         self.staff.shared.tally.open()
+    }
+
+    fn counters(&self) -> Counters {
+        self.staff.shared.tally.counters()
     }
 
     fn shut_down(&mut self, shutdown: Shutdown) {

@@ -112,15 +112,15 @@ impl Tally {
         self.add(Place::SentBytes, sent);
     }
 
-    /// Counts what was called since `before`.
-    pub(super) fn count_calls(&self, now: Calls, before: Calls) {
-        self.add(Place::Accept, now.accept - before.accept);
-        self.add(Place::Receive, now.receive - before.receive);
-        self.add(Place::Send, now.send - before.send);
-        self.add(Place::SendFile, now.send_file - before.send_file);
-        self.add(Place::Stat, now.stat - before.stat);
-        self.add(Place::Shutdown, now.shutdown - before.shutdown);
-        self.add(Place::Unacknowledged, now.unacknowledged - before.unacknowledged);
+    pub(super) fn count_calls(&self, calls: Calls) {
+        let Calls { accept, receive, send, send_file, stat, shutdown, unacknowledged } = calls;
+        self.add(Place::Accept, accept);
+        self.add(Place::Receive, receive);
+        self.add(Place::Send, send);
+        self.add(Place::SendFile, send_file);
+        self.add(Place::Stat, stat);
+        self.add(Place::Shutdown, shutdown);
+        self.add(Place::Unacknowledged, unacknowledged);
     }
 
     /// Says how all go down, before they are told to.

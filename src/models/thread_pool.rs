@@ -2,8 +2,9 @@
 //!
 //! Invariant: the crowd's bell is readable just as long as somebody is queued.
 
+use super::shared::Shared;
 use super::staff::{Hands, Staff};
-use super::worker::{Bell, Shared, Worker};
+use super::worker::{Bell, Worker};
 use crate::reactor::Visitor;
 use crate::sys::EventFd;
 use std::collections::VecDeque;
@@ -45,8 +46,7 @@ impl Hands for ThreadPool {
             let serve = move || {
                 let mut worker = Worker::new(shared.clone(), watch, bell);
                 while let Some(Visitor { socket, peer, ticket }) = queue.next(&shared) {
-                    worker.serve(socket.as_fd(), peer, &[queue.crowd.as_fd()]);
-                    shared.note_left(ticket);
+                    worker.serve(socket.as_fd(), peer, Some(ticket), &[queue.crowd.as_fd()]);
                 }
             };
             std::thread::Builder::new().name("pool".into()).spawn(serve)?;

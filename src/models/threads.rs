@@ -25,10 +25,7 @@ impl Hands for Threads {
         let (socket, shared) = (Arc::new(socket), staff.shared.clone());
         let mine = socket.clone();
         staff.shared.tally.enter();
-        let serve = move || {
-            Worker::new(shared.clone(), watch, bell).serve(mine.as_fd(), peer, &[]);
-            shared.note_left(ticket);
-        };
+        let serve = move || Worker::new(shared, watch, bell).serve(mine.as_fd(), peer, Some(ticket), &[]);
         match std::thread::Builder::new().name("connection".into()).spawn(serve) {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -1,27 +1,28 @@
-//! One connection, served by somebody who does nothing else meanwhile: the blocking driver of a [`Link`].
+//! A thread or process that serves one connection at a time, and does nothing else meanwhile.
 //!
-//! Invariant: it waits in one place, poll(2), for all that can happen to its connection, and nothing else of it blocks. What the models
-//! differ in is who calls [`Worker::serve`].
+//! Invariant: it waits in one place, poll(2), for all that can happen to its connection. What the models differ in is who calls
+//! [`Worker::serve`].
 //!
 //! ```text
-//!   ┌▶ wait for: the socket · the bell (wakers) · the watch (the end) · the crowd (others who wait) · a deadline
-//!   └─ act: Link::feed, Link::cue ─▶ flush ─▶ goes on, lingers, is over
+//!   wait for: the socket · the bell (wakers) · the watch (the end) · the crowd (others who wait) · a deadline
 //! ```
 
+use super::connection::{Connection, Desk, Ready, Waits};
 use super::door::Door;
 use super::ropes::Watch;
-use super::tally::Tally;
+use super::shared::Shared;
 use crate::poller::{WAIT_RETRY, timeout_ms};
-use crate::protocol::{Accept, Cue, Deadline, Driver, Link, Now, Outbox};
-use crate::reactor::{Descent, Limits, Notice, Pace, Told};
-use crate::sys::{self, Calls, EventFd, Kernel, Linux, POLLIN, POLLOUT, pollfd};
-use crate::transport::{self, Accepted, Received, Settled};
+use crate::protocol::Accept;
+use crate::reactor::{Descent, Notice};
+use crate::sys::{self, EventFd, POLLIN, POLLOUT, pollfd};
+use crate::transport::{self, Accepted};
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Wake, Waker};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// A connection that awaits a request gives way to others that wait for its worker, once it was silent for so long: twice, since those who
@@ -31,55 +32,14 @@ const PATIENCE_IN_A_CROWD: Duration = Duration::from_millis(50);
 /// How long a worker that could not accept rests before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// What all workers of a server have in common.
-pub(super) struct Shared {
-    pub limits: Limits,
-    pub make: Box<dyn Fn() -> Box<dyn Accept> + Send + Sync>,
-    pub tally: Tally,
-    /// Called before each wait, as a loop's `after_turn`.
-    pub before_wait: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
-    /// Closes a descriptor that is dispensable, where one is wanting. Whether there was one.
-    pub on_shortage: Box<dyn Fn() -> bool + Send + Sync>,
-    /// What a child does first, after a fork.
-    pub in_child: Box<dyn Fn() + Send + Sync>,
-    pub notices: Mutex<Notices>,
-    /// Tickets of connections that are over, where they are asked for.
-    pub left: Mutex<Vec<u32>>,
-}
-
-/// Who hears of notices.
-pub(super) struct Notices {
-    pub tell: Box<dyn FnMut(&Notice) + Send>,
-    pub told: Told,
-}
-
-impl Shared {
-    /// A connection is over.
-    pub(super) fn note_left(&self, ticket: u32) {
-        if self.limits.per_address_max < usize::MAX {
-            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
-        }
-    }
-
-    pub(super) fn notice(&self, notice: &Notice, now: Instant) {
-        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        if notices.told.is_news(notice, now) {
-            (notices.tell)(notice);
-        }
-    }
-}
-
 /// A thread or process that serves connections, one at a time.
 pub(super) struct Worker {
-    pub shared: Arc<Shared>,
-    pub watch: Watch,
-    pub kernel: Linux,
+    shared: Arc<Shared>,
+    desk: RefCell<Desk>,
+    watch: Watch,
     accept: Box<dyn Accept>,
     bell: Arc<Bell>,
-    input: Box<[u8]>,
     entries: Vec<pollfd>,
-    /// What was counted of `kernel`'s calls.
-    counted: Calls,
 }
 
 /// Rung by wakers: of this connection, or late ones of one before, which do no harm.
@@ -97,55 +57,25 @@ impl Wake for Bell {
     }
 }
 
-/// A connection at work.
-struct Connection<'a> {
-    socket: BorrowedFd<'a>,
-    link: Link,
-    out: Outbox,
-    /// As the protocol wished; it begins when the outbox is empty.
-    deadline: Deadline,
-    /// What is watched as long as it is not.
-    pace: Option<Pace>,
-    /// When one of both is to be looked at.
-    look_at: Option<Instant>,
-    has_received: bool,
-    /// Since when it awaits a request, if it does.
-    idle_since: Option<Instant>,
+/// Waits for a connection by blocking.
+struct Blocking<'a> {
+    shared: &'a Shared,
+    watch: &'a mut Watch,
+    bell: &'a Arc<Bell>,
+    entries: &'a mut Vec<pollfd>,
+    /// Descriptors that are readable while others wait for this worker.
+    crowd: &'a [BorrowedFd<'a>],
+    /// Since when its connection is quiet, if it is.
+    quiet_since: Option<Instant>,
     /// Others were seen to wait since then.
     crowd_since: Option<Instant>,
-}
-
-/// How a connection goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Open,
-    Linger,
-    Over,
-}
-
-/// What ended a wait.
-#[derive(Default)]
-struct Ready {
-    socket: bool,
-    bell: bool,
-    watch: bool,
-    /// `None`: it was not looked at.
-    crowd: Option<bool>,
 }
 
 impl Worker {
     /// Idle; made by the thread or process that it is.
     pub(super) fn new(shared: Arc<Shared>, watch: Watch, bell: Arc<Bell>) -> Worker {
-        Worker {
-            watch,
-            kernel: Linux::default(),
-            accept: (shared.make)(),
-            bell,
-            input: vec![0; shared.limits.receive_bytes_per_turn_max].into_boxed_slice(),
-            entries: Vec::new(),
-            counted: Calls::default(),
-            shared,
-        }
+        let desk = RefCell::new(Desk::new(shared.clone()));
+        Worker { desk, watch, accept: (shared.make)(), bell, entries: Vec::new(), shared }
     }
 
     /// Accepts and serves, one after another, until it is told to end; then those who wait already.
@@ -158,10 +88,10 @@ impl Worker {
         loop {
             let is_up = self.watch.descent() == Descent::Up;
             if is_up {
-                self.count_calls();
+                self.desk.get_mut().count_calls();
                 let retry = (self.shared.before_wait)();
                 match door.wait(retry) {
-                    Ok(true) => self.watch.hear(self.kernel.monotonic()),
+                    Ok(true) => self.watch.hear(Instant::now()),
                     Ok(false) => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
@@ -171,7 +101,7 @@ impl Worker {
                 }
             }
             let came = crowd.iter().filter(|listener| self.accept_one(**listener, &crowd)).count();
-            if !is_up && came == 0 || self.watch.descent().is_over(self.kernel.monotonic()) {
+            if !is_up && came == 0 || self.watch.descent().is_over(Instant::now()) {
                 return;
             }
         }
@@ -179,10 +109,10 @@ impl Worker {
 
     /// Whether somebody was there.
     fn accept_one(&mut self, listener: BorrowedFd<'_>, crowd: &[BorrowedFd<'_>]) -> bool {
-        match transport::accept(&mut self.kernel, listener) {
+        match transport::accept(&mut self.desk.get_mut().kernel, listener) {
             Accepted::Connection(socket, peer) => {
                 self.shared.tally.enter();
-                self.serve(socket.as_fd(), peer, crowd);
+                self.serve(socket.as_fd(), peer, None, crowd);
                 true
             }
             Accepted::Nothing => false,
@@ -197,254 +127,85 @@ impl Worker {
     }
 
     fn notice(&mut self, notice: Notice) {
-        self.shared.notice(&notice, self.kernel.monotonic());
+        self.shared.notice(&notice, Instant::now());
         (self.shared.before_wait)();
     }
 
     /// Serves one connection, which was counted, from its first byte to its last. `crowd` are descriptors that are readable while others wait for this worker.
-    pub(super) fn serve(&mut self, socket: BorrowedFd<'_>, peer: SocketAddr, crowd: &[BorrowedFd<'_>]) {
-        let mut connection = Connection {
-            socket,
-            link: Link::new(self.accept.protocol(peer)),
-            out: Outbox::default(),
-            deadline: Deadline::Never,
-            pace: None,
-            look_at: None,
-            has_received: false,
-            idle_since: None,
-            crowd_since: None,
-        };
-        let mut step = self.touch(&mut connection, |link, driver| link.cue(Cue::Opened, driver));
-        let told = match self.watch.descent() {
-            Descent::Up | Descent::Barred { .. } => 0,
-            Descent::Patient { .. } => 1,
-            Descent::Finishing { .. } | Descent::Down => 2,
-        };
-        for _ in 0..told {
-            if step == Step::Open {
-                step = self.touch(&mut connection, |link, driver| link.cue(Cue::ShuttingDown, driver));
-            }
-        }
-        while step == Step::Open {
-            step = self.turn(&mut connection, crowd);
-        }
-        if step == Step::Linger {
-            self.linger(&mut connection);
-        }
-        let mut out = Outbox::default(); // What it says now reaches nobody.
-        let mut driver = self.driver(&mut out);
-        let told = catch_unwind(AssertUnwindSafe(|| connection.link.cue(Cue::Closed, &mut driver)));
-        if told.is_err() {
-            self.shared.tally.count_panic();
-        }
-        self.count_calls();
-        self.shared.tally.leave();
-        (self.shared.before_wait)();
+    pub(super) fn serve(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        peer: SocketAddr,
+        ticket: Option<u32>,
+        crowd: &[BorrowedFd<'_>],
+    ) {
+        let Worker { shared, desk, watch, accept, bell, entries } = self;
+        let mut waits = Blocking { shared, watch, bell, entries, crowd, quiet_since: None, crowd_since: None };
+        at_once(Connection::new(desk, socket, accept.protocol(peer), ticket).serve(&mut waits));
+        (shared.before_wait)();
     }
+}
 
-    fn now(&mut self) -> Now {
-        Now { monotonic: self.kernel.monotonic(), wall: self.kernel.wall() }
+/// What a future brings that never waits.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("a worker blocks where a task would wait"),
     }
+}
 
-    /// Waits once, and lets everything happen to the connection that came.
-    fn turn(&mut self, connection: &mut Connection<'_>, crowd: &[BorrowedFd<'_>]) -> Step {
-        let now = self.kernel.monotonic();
-        if self.watch.descent().is_over(now) {
-            return Step::Over;
-        }
-        if self.watch.finish(now) {
-            return self.touch(connection, |link, driver| link.cue(Cue::ShuttingDown, driver));
-        }
-        let ready = self.wait(connection, crowd, now);
-        let now = self.kernel.monotonic();
-        if ready.watch {
-            let was_up = self.watch.descent() == Descent::Up;
-            self.watch.hear(now);
-            return match was_up {
-                true => self.touch(connection, |link, driver| link.cue(Cue::ShuttingDown, driver)),
-                false => Step::Over,
-            };
-        }
-        let mut step = Step::Open;
-        if ready.socket {
-            step = self.receive(connection);
-        }
-        if ready.bell {
-            self.bell.0.clear();
-            if step == Step::Open {
-                step = self.touch(connection, |link, driver| link.cue(Cue::Woken, driver));
-            }
-        }
-        if step == Step::Open && connection.look_at.is_some_and(|at| at <= now) {
-            step = self.deadline_passed(connection, now);
-        }
-        match ready.crowd {
-            Some(is_crowded) if step == Step::Open => connection.give_way(is_crowded, now),
-            Some(_) | None => step,
-        }
-    }
-
-    /// Receives once, where input is wanted, and feeds what came.
-    fn receive(&mut self, connection: &mut Connection<'_>) -> Step {
-        if !connection.link.wants_input() {
-            return self.touch(connection, |_, _| ());
-        }
-        match transport::receive(&mut self.kernel, connection.socket, &mut self.input) {
-            Received::Dead => Step::Over,
-            Received::Nothing => self.touch(connection, |_, _| ()), // There is room for more to be sent.
-            Received::End => self.touch(connection, |link, driver| link.end_of_input(driver)),
-            Received::Bytes(count) => {
-                self.shared.tally.count_bytes(count as u64, 0);
-                connection.has_received = true;
-                let input = std::mem::take(&mut self.input);
-                let step = self.touch(connection, |link, driver| link.feed(&input[..count], driver));
-                self.input = input;
-                step
-            }
-        }
-    }
-
-    fn driver<'a>(&mut self, out: &'a mut Outbox) -> Driver<'a> {
-        Driver { now: self.now(), out, deadline: None, waker: &|| Waker::noop().clone() }
-    }
-
-    /// Lets `act` happen to the connection, then sends what its link says, and notes what it waits for.
-    fn touch(&mut self, connection: &mut Connection<'_>, act: impl FnOnce(&mut Link, &mut Driver<'_>)) -> Step {
-        let now = self.now();
-        let Connection { socket, link, out, deadline, pace, look_at, .. } = connection;
-        let waker = || Waker::from(self.bell.clone());
-        let mut driver = Driver { now, out, deadline: None, waker: &waker };
-        let budget_max = self.shared.limits.send_bytes_per_turn_max;
-        let mut budget = budget_max;
-        let settled = catch_unwind(AssertUnwindSafe(|| {
-            act(link, &mut driver);
-            transport::settle(&mut self.kernel, *socket, link, &mut driver, &mut budget)
-        }));
-        let (wish, sent) = (driver.deadline, budget_max - budget);
-        self.shared.tally.count_bytes(0, sent);
-        *deadline = wish.unwrap_or(*deadline);
-        let now = now.monotonic;
-        match settled {
-            Err(_) => {
-                self.shared.tally.count_panic();
-                self.shared.notice(&Notice::ProtocolPanicked, now);
-                return Step::Over;
-            }
-            Ok(Settled::Over) => return Step::Over,
-            Ok(Settled::Said) => return Step::Linger,
-            Ok(Settled::Open { .. }) => {}
-        }
-        if out.queued() == 0 {
-            if pace.take().is_some() || wish.is_some() {
-                *look_at = deadline.passes_at(now);
-            }
-        } else if let Some(pace) = pace {
-            if sent > 0 {
-                pace.note_sent(sent, now);
-            }
-        } else {
-            *pace = Some(Pace::new(now, self.kernel.unacknowledged(*socket)));
-            let limits = &self.shared.limits;
-            *look_at = now.checked_add(limits.rate_min_of(link).first_look(limits.send_timeout));
-        }
-        connection.note_idleness(now);
-        Step::Open
-    }
-
-    /// The protocol's deadline, or the time to look how fast its peer takes what waits.
-    fn deadline_passed(&mut self, connection: &mut Connection<'_>, now: Instant) -> Step {
-        connection.look_at = None;
-        let limits = &self.shared.limits;
-        let Some(pace) = &mut connection.pace else {
-            connection.deadline = Deadline::Never;
-            return self.touch(connection, |link, driver| link.cue(Cue::DeadlinePassed, driver));
-        };
-        pace.look(self.kernel.unacknowledged(connection.socket), now);
-        connection.look_at = pace.ends_at(limits.send_timeout, limits.rate_min_of(&connection.link));
-        if connection.look_at.is_some_and(|at| at <= now) {
-            self.kernel.reset_on_close(connection.socket);
-            return Step::Over;
-        }
-        Step::Open
-    }
-
-    /// Waits until something can be done.
-    fn wait(&mut self, connection: &Connection<'_>, crowd: &[BorrowedFd<'_>], now: Instant) -> Ready {
-        self.count_calls();
+impl Waits for Blocking<'_> {
+    async fn wait(&mut self, connection: &Connection<'_>, now: Instant) -> Option<Ready> {
+        connection.desk().borrow_mut().count_calls();
         let retry = (self.shared.before_wait)().and_then(|time| now.checked_add(time));
-        let crowd_at = connection.looks_at_crowd(now).filter(|_| !crowd.is_empty());
+        self.note_quiet(connection.is_quiet(), now);
+        let crowd_at = self.looks_at_crowd(now).filter(|_| !self.crowd.is_empty());
         let looks_at_crowd = crowd_at.is_some_and(|at| at <= now);
         // A crowd is waited for; one that was seen before is looked for once more, without waiting.
-        let crowd_at = crowd_at.filter(|_| !looks_at_crowd || connection.crowd_since.is_some());
-        let times = [connection.look_at, self.watch.descent().next(), retry, crowd_at];
+        let crowd_at = crowd_at.filter(|_| !looks_at_crowd || self.crowd_since.is_some());
+        let times = [connection.look_at(), self.watch.descent().next(), retry, crowd_at];
         let until = times.into_iter().flatten().min();
-        let is_sending = connection.out.queued() > 0 || connection.link.wants_room();
-        let events = if connection.link.wants_input() { POLLIN } else { 0 } | if is_sending { POLLOUT } else { 0 };
-        let raw = connection.socket.as_raw_fd();
+        let (reads, writes) = connection.wants();
+        let events = if reads { POLLIN } else { 0 } | if writes { POLLOUT } else { 0 };
+        let raw = connection.socket().as_raw_fd();
         // Masked where nothing is wanted, since POLLERR and POLLHUP come unasked and would end every wait.
         self.entries.clear();
         self.entries.push(pollfd { fd: if events == 0 { !raw } else { raw }, events, revents: 0 });
         let others = [self.bell.0.as_fd(), self.watch.fd()].into_iter();
-        let crowd = crowd.iter().copied().filter(|_| looks_at_crowd);
+        let crowd = self.crowd.iter().copied().filter(|_| looks_at_crowd);
         let readable = |fd: BorrowedFd<'_>| pollfd { fd: fd.as_raw_fd(), events: POLLIN, revents: 0 };
         self.entries.extend(others.chain(crowd).map(readable));
-        poll(&mut self.entries, until.map(|at| at.saturating_duration_since(now)));
+        poll(self.entries, until.map(|at| at.saturating_duration_since(now)));
         let is_ready = |entry: &pollfd| entry.revents != 0;
-        match &self.entries[..] {
-            [socket, bell, watch, crowd @ ..] => Ready {
-                socket: is_ready(socket),
-                bell: is_ready(bell),
-                watch: is_ready(watch),
-                crowd: looks_at_crowd.then(|| crowd.iter().any(is_ready)),
-            },
-            _ => unreachable!("three were put there"),
+        let [socket, bell, watch, crowd @ ..] = &self.entries[..] else { unreachable!("three were put there") };
+        let (ready, is_crowded) =
+            (Ready { socket: is_ready(socket), bell: is_ready(bell) }, crowd.iter().any(is_ready));
+        if is_ready(watch) {
+            self.watch.hear(Instant::now());
+            return Some(Ready::default()); // It is told of the end first.
         }
+        if ready.bell {
+            self.bell.0.clear();
+        }
+        let is_silent = !ready.socket && !ready.bell;
+        let gives_way = looks_at_crowd && is_silent && self.gives_way(is_crowded, Instant::now());
+        (!gives_way).then_some(ready)
     }
 
-    /// All is said: shuts the sending side, then waits for the peer to close, unless it has.
-    fn linger(&mut self, connection: &mut Connection<'_>) {
-        if connection.link.has_ended() || self.kernel.shutdown_write(connection.socket).is_err() {
-            return;
-        }
-        let end = self.kernel.monotonic().checked_add(self.shared.limits.linger_timeout);
-        loop {
-            let now = self.kernel.monotonic();
-            if end.is_some_and(|end| end <= now) || self.watch.descent().is_over(now) {
-                return;
-            }
-            self.count_calls();
-            let until = end.into_iter().chain(self.watch.descent().next()).min();
-            let readable = |fd: BorrowedFd<'_>| pollfd { fd: fd.as_raw_fd(), events: POLLIN, revents: 0 };
-            let mut entries = [readable(connection.socket), readable(self.watch.fd())];
-            poll(&mut entries, until.map(|at| at.saturating_duration_since(now)));
-            if entries[1].revents != 0 {
-                self.watch.hear(now);
-            }
-            self.watch.finish(now);
-            if entries[0].revents != 0
-                && matches!(
-                    transport::receive(&mut self.kernel, connection.socket, &mut self.input),
-                    Received::End | Received::Dead
-                )
-            {
-                return;
-            }
-        }
+    fn waker(&self) -> Waker {
+        Waker::from(self.bell.clone())
     }
 
-    fn count_calls(&mut self) {
-        let calls = self.kernel.calls();
-        self.shared.tally.count_calls(calls, self.counted);
-        self.counted = calls;
+    fn tellings(&mut self, now: Instant) -> Option<u8> {
+        self.watch.finish(now);
+        let descent = self.watch.descent();
+        (!descent.is_over(now)).then(|| descent.tellings())
     }
 }
 
-impl Connection<'_> {
-    /// Whether it awaits a request, of which no byte has come: then nobody owes anybody anything.
-    fn note_idleness(&mut self, now: Instant) {
-        let is_idle = !self.has_received || matches!(self.deadline, Deadline::Idle(_));
-        let is_quiet = is_idle && self.out.queued() == 0 && self.link.wants_input();
-        self.idle_since = is_quiet.then(|| self.idle_since.unwrap_or(now));
+impl Blocking<'_> {
+    fn note_quiet(&mut self, is_quiet: bool, now: Instant) {
+        self.quiet_since = is_quiet.then(|| self.quiet_since.unwrap_or(now));
         if !is_quiet {
             self.crowd_since = None;
         }
@@ -452,18 +213,15 @@ impl Connection<'_> {
 
     /// When to look whether others wait for its worker.
     fn looks_at_crowd(&self, now: Instant) -> Option<Instant> {
-        let since = self.crowd_since.or(self.idle_since)?;
+        let since = self.crowd_since.or(self.quiet_since)?;
         Some(since.checked_add(PATIENCE_IN_A_CROWD).unwrap_or(now))
     }
 
     /// It was looked: others wait, or not.
-    fn give_way(&mut self, is_crowded: bool, now: Instant) -> Step {
-        match (is_crowded, self.crowd_since) {
-            (true, Some(_)) => return Step::Over,
-            (true, None) => self.crowd_since = Some(now),
-            (false, _) => self.crowd_since = None,
-        }
-        Step::Open
+    fn gives_way(&mut self, is_crowded: bool, now: Instant) -> bool {
+        let was_crowded = self.crowd_since.is_some();
+        self.crowd_since = is_crowded.then(|| self.crowd_since.unwrap_or(now));
+        is_crowded && was_crowded
     }
 }
 

@@ -107,16 +107,16 @@ impl<K: Kernel> Reactor<K> {
 
     /// Serves what `listener` accepted, or has it served.
     fn begin(&mut self, listener: Token, socket: OwnedFd, peer: SocketAddr) -> Result<(), (io::Error, OwnedFd)> {
+        let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { unreachable!("it accepted") };
         if let Some(crew) = &mut self.crew {
             let ticket = self.next_ticket;
-            crew.take(Visitor { socket, peer, ticket })?;
+            crew.take(Visitor { socket, peer, ticket }, &mut *listener.accept)?;
             self.next_ticket = ticket.wrapping_add(1);
             if self.limits.per_address_max < usize::MAX {
                 self.origins.enter(ticket, peer);
             }
             return Ok(());
         }
-        let Some(Source::Listener(listener)) = self.slots.get_mut(listener) else { unreachable!("it accepted") };
         let protocol = listener.accept.protocol(peer);
         let token = self.open(socket, protocol, Some(peer))?;
         if self.turn_length > 0 {
@@ -128,6 +128,9 @@ impl<K: Kernel> Reactor<K> {
 
     /// Closes the connection that has been idle longest. Whether there was one.
     fn evict_idle(&mut self) -> bool {
+        if let Some(crew) = &mut self.crew {
+            return crew.evict_idle();
+        }
         let Some(token) = self.timers.longest_idle().and_then(|slot| self.slots.token(slot)) else { return false };
         self.close(token);
         true

@@ -78,6 +78,15 @@ impl Descent {
         }
     }
 
+    /// How often connections are to have been told.
+    pub(crate) fn tellings(self) -> u8 {
+        match self {
+            Descent::Up | Descent::Barred { .. } => 0,
+            Descent::Patient { .. } => 1,
+            Descent::Finishing { .. } | Descent::Down => 2,
+        }
+    }
+
     /// Whether what is in flight has had its time.
     pub(crate) fn is_over(self, now: Instant) -> bool {
         match self {
@@ -112,6 +121,9 @@ impl<K: Kernel> Reactor<K> {
         }
         if self.descent.finish(now) {
             self.cue_all(Cue::ShuttingDown);
+            if let Some(crew) = &mut self.crew {
+                crew.finish();
+            }
         }
         let is_empty = self.counters.open == 0 && self.crew.as_ref().is_none_or(|crew| crew.is_gone());
         let is_done = match self.descent {

@@ -6,6 +6,7 @@ use crate::sys::Calls;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::ops::Add;
 use std::time::Duration;
 
 /// The bounds of a loop.
@@ -127,6 +128,23 @@ pub struct Counters {
     pub poller: poller::Counters,
     /// The system calls of the sockets.
     pub calls: Calls,
+}
+
+impl Add for Counters {
+    type Output = Counters;
+
+    fn add(self, other: Counters) -> Counters {
+        Counters {
+            turns: self.turns + other.turns,
+            opened: self.opened + other.opened,
+            open: self.open + other.open,
+            panics: self.panics + other.panics,
+            received_bytes: self.received_bytes + other.received_bytes,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            poller: self.poller + other.poller,
+            calls: self.calls + other.calls,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -213,6 +213,11 @@ impl<K: Kernel> Reactor<K> {
         self.open(socket.into(), protocol, None).map(drop).map_err(|(error, _)| error)
     }
 
+    /// What it waits by, for who moves in with it.
+    pub(crate) fn poller(&mut self) -> &mut Box<dyn Poller> {
+        &mut self.poller
+    }
+
     /// From now on `crew` serves what is accepted, and looks whenever one of `watched` is readable.
     ///
     /// # Errors
@@ -264,7 +269,8 @@ impl<K: Kernel> Reactor<K> {
 
     /// What has been done so far.
     pub fn counters(&self) -> Counters {
-        Counters { poller: self.poller.counters(), calls: self.kernel.calls(), ..self.counters }
+        let own = Counters { poller: self.poller.counters(), calls: self.kernel.calls(), ..self.counters };
+        self.crew.as_ref().map_or(own, |crew| own + crew.counters())
     }
 
     /// Turns until the [`Handle`] stops it or its shutdown is done, then closes every connection.
@@ -302,6 +308,9 @@ impl<K: Kernel> Reactor<K> {
         self.cue_woken(); // 4
         self.accept(); // 5
         self.cue_expired(); // 6
+        if let Some(crew) = &mut self.crew {
+            crew.work();
+        }
         self.go_down();
         self.slots.reuse_released(); // 7
         if let Some(trace) = &mut self.trace {
@@ -365,12 +374,7 @@ impl<K: Kernel> Reactor<K> {
         let mut received = Received::Nothing;
         if is_lingering || connection.link.wants_input() {
             received = transport::receive(&mut self.kernel, connection.socket.as_fd(), &mut self.input);
-            let was_short = match received {
-                Received::Bytes(count) => count < self.input.len() && !event.ended,
-                Received::Nothing => true,
-                Received::End | Received::Dead => false,
-            };
-            if was_short {
+            if received.is_short(self.input.len(), event.ended) {
                 self.poller.exhausted(connection.socket.as_fd(), Direction::Read);
             }
         }

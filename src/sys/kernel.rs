@@ -6,6 +6,7 @@ use super::net;
 use std::fs::{File, Metadata};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::{Add, Sub};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Instant, SystemTime};
 
@@ -54,6 +55,38 @@ pub struct Calls {
     pub stat: u64,
     pub shutdown: u64,
     pub unacknowledged: u64,
+}
+
+impl Calls {
+    /// Each figure of both, put together by `join`.
+    fn joined(self, other: Calls, join: impl Fn(u64, u64) -> u64) -> Calls {
+        Calls {
+            accept: join(self.accept, other.accept),
+            receive: join(self.receive, other.receive),
+            send: join(self.send, other.send),
+            send_file: join(self.send_file, other.send_file),
+            stat: join(self.stat, other.stat),
+            shutdown: join(self.shutdown, other.shutdown),
+            unacknowledged: join(self.unacknowledged, other.unacknowledged),
+        }
+    }
+}
+
+impl Add for Calls {
+    type Output = Calls;
+
+    fn add(self, other: Calls) -> Calls {
+        self.joined(other, u64::add)
+    }
+}
+
+/// What was called since `before`.
+impl Sub for Calls {
+    type Output = Calls;
+
+    fn sub(self, before: Calls) -> Calls {
+        self.joined(before, u64::sub)
+    }
 }
 
 /// The real kernel.

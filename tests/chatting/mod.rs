@@ -3,6 +3,11 @@
 
 #[path = "../../examples/chat/main.rs"]
 pub mod chat;
+#[path = "../ways/mod.rs"]
+#[allow(clippy::duplicate_mod)] // Others have it too, and some tests have both.
+mod ways;
+
+pub use ways::Way;
 
 use chat::event::Wire;
 use chat::room::{PIPE_BYTES_MAX, Room, Seat};
@@ -17,7 +22,7 @@ use tripoll::poller::Strategy;
 use tripoll::protocol::{Now, Receiver, pipe};
 use tripoll::reactor::Handle;
 use tripoll::server::Meter;
-use tripoll::{Backend, Trigger};
+use tripoll::{Backend, Model, Trigger};
 use tungstenite::{Message, WebSocket};
 
 /// What is waited for takes this long only where it never comes.
@@ -34,23 +39,25 @@ pub struct Chat {
 }
 
 impl Chat {
-    pub fn new(strategy: Strategy) -> Chat {
-        Chat::with_heartbeat(strategy, Duration::from_secs(15))
+    pub fn new(way: impl Into<Way>) -> Chat {
+        Chat::with_heartbeat(way, Duration::from_secs(15))
     }
 
-    pub fn with_heartbeat(strategy: Strategy, heartbeat: Duration) -> Chat {
-        Chat::at(0, strategy, heartbeat)
+    pub fn with_heartbeat(way: impl Into<Way>, heartbeat: Duration) -> Chat {
+        Chat::at(0, way, heartbeat)
     }
 
     /// With its page at a port.
-    pub fn at(port: u16, strategy: Strategy, heartbeat: Duration) -> Chat {
+    pub fn at(port: u16, way: impl Into<Way>, heartbeat: Duration) -> Chat {
+        let Way { model, strategy } = way.into();
         let (backend, trigger) = match strategy {
             Strategy::Select { .. } => (Backend::Select, Trigger::Level),
             Strategy::Poll => (Backend::Poll, Trigger::Level),
             Strategy::Epoll { trigger } => (Backend::Epoll, trigger),
         };
         let bind = "127.0.0.1".to_string();
-        let options = chat::Options { bind, port, line_port: 0, backend, trigger, heartbeat };
+        let coroutines = model == Model::Coroutines;
+        let options = chat::Options { bind, port, line_port: 0, backend, trigger, coroutines, heartbeat };
         let room = Room::new(SystemTime::now());
         let (their_room, (tell, told)) = (room.clone(), mpsc::channel());
         let thread = std::thread::spawn(move || {

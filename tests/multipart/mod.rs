@@ -1,7 +1,7 @@
 //! A reader of 206 that trusts nobody: it finds the parts by their boundary, as RFC 2046 has it, and then holds them against what each says of
 //! itself.
 
-use crate::client::Answer;
+use super::client::Answer;
 
 /// One range as it was sent.
 pub struct Part {

@@ -1,6 +1,12 @@
 //! A server of the library on a thread of its own, stopped when it goes out of scope.
 #![allow(dead_code)] // Not every test needs all of it.
 
+#[path = "../ways/mod.rs"]
+#[allow(clippy::duplicate_mod)] // Others have it too, and some tests have both.
+mod ways;
+
+pub use ways::Way;
+
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -28,14 +34,15 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(strategy: Strategy, configure: impl FnOnce(HttpServer) -> HttpServer + Send + 'static) -> Running {
+    pub fn new(way: impl Into<Way>, configure: impl FnOnce(HttpServer) -> HttpServer + Send + 'static) -> Running {
+        let Way { model, strategy } = way.into();
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("file.txt"), "a file").unwrap();
         let directory = folder.path().to_path_buf();
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let server = HttpServer::new("127.0.0.1:0", directory).route("GET", "/hello", |_| Response::text("hello"));
-            let bound = with_strategy(configure(server), strategy).bind()?;
+            let bound = with_strategy(configure(server), strategy).model(model).bind()?;
             tell.send((bound.addresses()[0], bound.handle())).unwrap();
             bound.run()
         });

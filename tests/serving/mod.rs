@@ -1,49 +1,33 @@
-//! A service on a loop of its own thread, or under another model, stopped when it goes out of scope.
+//! A service on a loop of its own thread, or under another model, stopped when it goes out of scope. A model that forks gets a process of its own.
 
-use std::fmt;
+#[path = "../ways/mod.rs"]
+#[allow(clippy::duplicate_mod)] // Others have it too, and some tests have both.
+mod ways;
+
+pub use ways::Way;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tripoll::Model;
 use tripoll::http::{Limits, Listener, Service};
 use tripoll::models::{Work, employ};
-use tripoll::poller::Strategy;
 use tripoll::reactor::{self, Handle, Reactor};
-
-/// How connections are served: by a loop that waits in one way or another, or by another model.
-#[derive(Debug, Clone, Copy)]
-pub struct Way {
-    model: Model,
-    strategy: Strategy,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.model {
-            Model::Reactor => self.strategy.fmt(f),
-            model => model.fmt(f),
-        }
-    }
-}
-
-impl From<Strategy> for Way {
-    fn from(strategy: Strategy) -> Way {
-        Way { model: Model::Reactor, strategy }
-    }
-}
-
-impl From<Model> for Way {
-    fn from(model: Model) -> Way {
-        Way { model, strategy: Strategy::ALL[2] }
-    }
-}
+use tripoll::sys::{self, Forked, SoleThread};
 
 /// What serves.
 pub struct Serving {
     pub address: SocketAddr,
-    handle: Handle,
-    thread: Option<JoinHandle<()>>,
+    host: Host,
+}
+
+enum Host {
+    Thread(Handle, Option<JoinHandle<()>>),
+    Process(u32),
 }
 
 impl Serving {
@@ -55,10 +39,33 @@ impl Serving {
     pub fn at(listener: TcpListener, way: impl Into<Way>, service: Arc<dyn Service>, limits: Limits) -> Serving {
         let way = way.into();
         let address = listener.local_addr().unwrap();
+        if let Model::Fork { .. } | Model::Prefork { .. } = way.model {
+            let alone = until_alone();
+            let host = match sys::fork(&alone).unwrap() {
+                Forked::Parent(process) => Host::Process(process),
+                Forked::Child => {
+                    let _ = catch_unwind(AssertUnwindSafe(|| serve(listener, way, service, limits, drop)));
+                    sys::exit_now(1) // It is killed before.
+                }
+            };
+            return Serving { address, host };
+        }
         let (tell, told) = mpsc::channel();
         let thread =
             std::thread::spawn(move || serve(listener, way, service, limits, |handle| tell.send(handle).unwrap()));
-        Serving { address, handle: told.recv().unwrap(), thread: Some(thread) }
+        Serving { address, host: Host::Thread(told.recv().unwrap(), Some(thread)) }
+    }
+}
+
+/// Threads that were joined are there for a moment more.
+fn until_alone() -> SoleThread {
+    let give_up = Instant::now() + Duration::from_secs(30);
+    loop {
+        match SoleThread::new() {
+            Ok(alone) => return alone,
+            Err(error) => assert!(Instant::now() < give_up, "{error}"),
+        }
+        std::thread::yield_now();
     }
 }
 
@@ -79,8 +86,17 @@ fn serve(listener: TcpListener, way: Way, service: Arc<dyn Service>, limits: Lim
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.handle.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the loop panicked");
+        let has_served = match &mut self.host {
+            Host::Thread(handle, thread) => {
+                handle.stop();
+                matches!(thread.take().map(JoinHandle::join), Some(Ok(())))
+            }
+            Host::Process(process) => {
+                let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+                killed.is_ok_and(|status| status.success())
+                    && sys::reap_one(*process).is_ok_and(|ended| ended.code.is_none())
+            }
+        };
+        assert!(has_served || std::thread::panicking(), "what served has ended by itself");
     }
 }

@@ -164,6 +164,7 @@ fn what_the_disk_does_not_take_is_said_and_leaves_nothing() {
         ("fsync", "ENOSPC", "PUT", 507),
         ("fsync", "EDQUOT", "PUT", 507),
         ("fsync", "EIO", "PUT", 500),
+        ("sync_file_range", "EIO", "PUT", 500),
         ("renameat2", "EACCES", "PUT", 403),
         ("renameat2", "EIO", "PUT", 500),
         ("renameat2", "EXDEV", "MOVE", 409),
@@ -181,7 +182,9 @@ fn what_the_disk_does_not_take_is_said_and_leaves_nothing() {
         let targets = if method == "MKCOL" || method == "MOVE" { &["there"][..] } else { &["there", "new"] };
         for target in targets.iter().filter(|target| method != "DELETE" || **target == "there") {
             let target = if method == "MKCOL" { "folder" } else { target };
-            let body = if method == "PUT" { "new" } else { "" };
+            // So much that it has to wait for the disk in its midst.
+            let times = if call == "sync_file_range" { 14 << 20 } else { 1 };
+            let body = if method == "PUT" { "new".repeat(times) } else { String::new() };
             let mut client = Client::new(address);
             let length = body.len();
             client.send(format!(

@@ -71,11 +71,15 @@ impl Files {
 }
 
 impl Sink for Posted {
-    fn piece(&mut self, piece: &[u8], _: &dyn Fn() -> Waker) -> Take {
+    fn piece(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Take {
         match self.take(piece) {
-            Ok(()) => Take::More,
+            Ok(()) => self.files.coming.as_ref().map_or(Take::More, |file| file.more_or_pause(waker)),
             Err(reject) => Take::Refuse(self.writer.refusal(reject)),
         }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.files.coming.as_ref().is_none_or(Upload::is_ready)
     }
 
     /// 303 back to the folder, whose listing shows them.

@@ -182,12 +182,13 @@ impl Entry {
 }
 
 impl Transfer {
-    fn append(&mut self, piece: &[u8]) -> Result<(), Response> {
+    fn append(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Result<Take, Response> {
         let mut registry = self.writer.registry();
         let (upload, length) = registry.of(self).ok_or(SUPERSEDED)?;
         let is_within = length.is_none_or(|length| upload.written() + piece.len() as u64 <= length);
         let taken = if is_within {
-            upload.take(&self.writer, piece).map_err(|reject| self.writer.refusal(reject))
+            let taken = upload.take(&self.writer, piece).map(|()| upload.more_or_pause(waker));
+            taken.map_err(|reject| self.writer.refusal(reject))
         } else {
             Err(inconsistent_length())
         };
@@ -237,8 +238,14 @@ impl Sink for Transfer {
         is_due.then(|| self.writer.limits(self.announced(response)))
     }
 
-    fn piece(&mut self, piece: &[u8], _: &dyn Fn() -> Waker) -> Take {
-        self.append(piece).map_or_else(Take::Refuse, |()| Take::More)
+    fn piece(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Take {
+        self.append(piece, waker).unwrap_or_else(Take::Refuse)
+    }
+
+    /// Where another went on with it, it is told so by the next piece.
+    fn is_ready(&mut self) -> bool {
+        let mut registry = self.writer.registry();
+        registry.of(self).is_none_or(|(upload, _)| upload.is_ready())
     }
 
     fn finish(self: Box<Self>, request: &Request<'_>) -> Answer {

@@ -15,11 +15,19 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 /// Up to this a file that is given up is closed where it is: freeing so much takes some ten microseconds.
 const CLOSED_AT_ONCE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The disk is told to write as soon as it lacks so much, and waited for beside the loop: less at a time would be a call too often.
+const WRITTEN_OUT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// Who writes waits while the disk lacks more. Past a part of its memory, on small machines some ten megabytes, the kernel would stop it in the
+/// middle of a write, and with it the loop.
+const AHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Makes temporary files.
 #[derive(Debug, Default)]
@@ -27,16 +35,16 @@ pub(super) struct Maker {
     /// Names are random, so that several servers may share a folder.
     secret: RandomState,
     made: AtomicU64,
-    closer: Closer,
+    beside: Beside,
 }
 
-/// A thread that closes what was given up: of a large file without a name the kernel frees the blocks then, which takes long.
+/// Threads for what takes long: the disk, and closing what was given up: of a large file without a name the kernel frees the blocks then.
 #[derive(Clone, Default)]
-struct Closer(Arc<Pool>);
+struct Beside(Arc<Pool>);
 
-impl std::fmt::Debug for Closer {
+impl std::fmt::Debug for Beside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Closer")
+        f.write_str("Beside")
     }
 }
 
@@ -45,9 +53,62 @@ impl std::fmt::Debug for Closer {
 pub(super) struct Temporary {
     place: Place,
     /// `None` when it is over.
-    file: Option<File>,
+    file: Option<Arc<File>>,
     is_named: bool,
-    closer: Closer,
+    bytes: u64,
+    disk: Arc<Disk>,
+    beside: Beside,
+}
+
+/// What the disk has of a file, for who writes it and for the thread that waits for the disk.
+#[derive(Debug, Default)]
+struct Disk {
+    state: Mutex<OnDisk>,
+    /// What it said, if it failed. Held while it is asked, since the kernel says so but once: to whom asks first.
+    failed: Mutex<Option<io::Error>>,
+}
+
+#[derive(Debug, Default)]
+struct OnDisk {
+    /// So much from the file's beginning was written out.
+    bytes: u64,
+    /// A thread waits for more.
+    is_busy: bool,
+    /// Of those who wait for the thread.
+    wakers: Vec<Waker>,
+}
+
+impl OnDisk {
+    /// Whether who wrote that many bytes should wait. Where no thread could be had it would wait for nobody.
+    fn is_behind(&self, bytes: u64) -> bool {
+        self.is_busy && bytes - self.bytes > AHEAD_BYTES_MAX
+    }
+}
+
+impl Disk {
+    fn state(&self) -> MutexGuard<'_, OnDisk> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for something that may fail, or have failed.
+    fn ask(&self, ask: impl FnOnce() -> io::Result<()>) -> MutexGuard<'_, Option<io::Error>> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = ask();
+        *failed = failed.take().or(asked.err());
+        failed
+    }
+
+    /// Writes out what the disk lacks of the first `bytes` of a file, and waits for it.
+    fn write_out(&self, file: &File, bytes: u64) {
+        let lacking = self.state().bytes..bytes;
+        drop(self.ask(|| sys::write_out(file.as_fd(), lacking)));
+        let mut state = self.state();
+        state.bytes = bytes;
+        state.is_busy = false;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Maker {
@@ -59,32 +120,64 @@ impl Maker {
         let number = self.secret.hash_one(self.made.fetch_add(1, Ordering::Relaxed));
         let name = [RESERVED, format!("{number:016x}").as_bytes()].concat();
         let place = target.beside(CString::new(name).expect("there is no NUL in it"))?;
-        let file = place.create_file()?;
-        let temporary = Temporary { place, file: Some(file), is_named: false, closer: self.closer.clone() };
+        let file = Some(Arc::new(place.create_file()?));
+        let (disk, beside) = (Arc::default(), self.beside.clone());
+        let temporary = Temporary { place, file, is_named: false, bytes: 0, disk, beside };
         sys::try_lock(temporary.file().as_fd())?;
         Ok(temporary)
     }
 }
 
 impl Temporary {
-    fn file(&self) -> &File {
+    fn file(&self) -> &Arc<File> {
         self.file.as_ref().expect("it is there until it is dropped")
     }
 
-    /// Appends, to memory that the kernel writes back when it likes.
+    /// What was written so far, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Appends, to memory that the kernel writes back when it likes, or is told to.
     ///
     /// # Errors
     /// What write(2) says: that there is no room, too.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.file().write_all(bytes)
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file().as_ref().write_all(bytes)?;
+        self.bytes += bytes.len() as u64;
+        self.write_out();
+        Ok(())
+    }
+
+    /// Has the disk go on with what it lacks. Where no thread can be had for that it is left to the kernel.
+    fn write_out(&self) {
+        let mut state = self.disk.state();
+        if state.is_busy || self.bytes - state.bytes < WRITTEN_OUT_BYTES_MIN {
+            return;
+        }
+        let (disk, file, bytes) = (self.disk.clone(), self.file().clone(), self.bytes);
+        state.is_busy = self.beside.0.submit(Box::new(move || disk.write_out(&file, bytes))).is_ok();
+    }
+
+    /// Whether who writes is so far ahead of the disk that it should wait.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.disk.state().is_behind(self.bytes)
+    }
+
+    /// The same; where it is so the waker is used when that may be over.
+    pub(super) fn waits(&self, waker: &dyn Fn() -> Waker) -> bool {
+        let mut state = self.disk.state();
+        let waits = state.is_behind(self.bytes);
+        state.wakers.extend(waits.then(waker));
+        waits
     }
 
     /// Waits until the disk has it. For a thread that may wait.
     ///
     /// # Errors
-    /// What fsync(2) says: that there is no room, too.
+    /// What fsync(2) says, or the disk said before: that there is no room, too.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file().sync_all()
+        self.disk.ask(|| self.file().sync_all()).take().map_or(Ok(()), Err)
     }
 
     /// Gives it its name, in one step.
@@ -107,7 +200,7 @@ impl Drop for Temporary {
         let _ = self.place.remove_file();
         let Some(file) = self.file.take() else { return };
         if file.metadata().is_ok_and(|metadata| metadata.len() > CLOSED_AT_ONCE_BYTES_MAX) {
-            let _ = self.closer.0.submit(Box::new(move || drop(file))); // Where all are busy it is closed here.
+            let _ = self.beside.0.submit(Box::new(move || drop(file))); // Where all are busy it is closed here.
         }
     }
 }
@@ -141,5 +234,68 @@ fn remove_leftover(folder: &File, name: &[u8]) {
     let opened = sys::open_component(folder.as_fd(), &name, sys::OpenHow::Read);
     if opened.is_ok_and(|file| sys::try_lock(file.as_fd()).is_ok()) {
         let _ = sys::remove_file(folder.as_fd(), &name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offload::Limits;
+    use std::path::Path;
+    use std::sync::mpsc::{Sender, channel};
+    use std::task::Wake;
+    use tempfile::TempDir;
+
+    struct Bell(Sender<()>);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Bell>) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    fn temporary(folder: &Path, pool: Pool) -> Temporary {
+        let place = Root::open(folder).unwrap().place(c".", c"name".into()).unwrap();
+        Maker { beside: Beside(Arc::new(pool)), ..Maker::default() }.make(&place).unwrap()
+    }
+
+    #[test]
+    fn who_is_ahead_of_the_disk_waits_until_it_caught_up() {
+        let folder = TempDir::new().unwrap();
+        // The only thread is kept from the disk.
+        let (begin, begun) = channel();
+        let (release, released) = channel::<()>();
+        let pool = Pool::new(Limits { threads_max: 1, queue_max: 1 });
+        let held = move || {
+            begin.send(()).unwrap();
+            let _ = released.recv();
+        };
+        pool.submit(Box::new(held)).unwrap();
+        begun.recv().unwrap();
+        let mut file = temporary(folder.path(), pool);
+        let (ring, rung) = channel();
+        let waker = Waker::from(Arc::new(Bell(ring)));
+        let piece = vec![b'x'; 1024 * 1024];
+        for _ in 0..AHEAD_BYTES_MAX / 1024 / 1024 {
+            file.write(&piece).unwrap();
+            assert!(!file.waits(&|| waker.clone()), "{} bytes", file.bytes());
+        }
+        file.write(b"x").unwrap();
+        assert!(file.waits(&|| waker.clone()) && file.waits(&|| waker.clone()) && file.is_ahead());
+        drop(release);
+        assert_eq!([rung.recv(), rung.recv()], [Ok(()), Ok(())], "who came before another, too");
+        assert!(!file.is_ahead() && !file.waits(&|| waker.clone()));
+        assert_eq!(file.disk.state().bytes, WRITTEN_OUT_BYTES_MIN);
+        file.sync().unwrap();
+        drop(file);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn without_a_thread_nobody_waits_for_one() {
+        let folder = TempDir::new().unwrap();
+        let mut file = temporary(folder.path(), Pool::new(Limits { threads_max: 0, queue_max: 0 }));
+        file.write(&vec![b'x'; AHEAD_BYTES_MAX as usize + 1]).unwrap();
+        assert!(!file.is_ahead() && !file.waits(&|| unreachable!("nobody waits")));
     }
 }

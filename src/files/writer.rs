@@ -80,7 +80,6 @@ pub(super) struct Upload {
     at: Resolved,
     guard: Guard,
     room: Room,
-    written: u64,
     temporary: Temporary,
 }
 
@@ -91,11 +90,15 @@ struct Whole {
 }
 
 impl Sink for Whole {
-    fn piece(&mut self, piece: &[u8], _: &dyn Fn() -> Waker) -> Take {
+    fn piece(&mut self, piece: &[u8], waker: &dyn Fn() -> Waker) -> Take {
         match self.upload.take(&self.writer, piece) {
-            Ok(()) => Take::More,
+            Ok(()) => self.upload.more_or_pause(waker),
             Err(reject) => Take::Refuse(self.writer.refusal(reject)),
         }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.upload.is_ready()
     }
 
     fn finish(self: Box<Self>, _: &Request<'_>) -> Answer {
@@ -111,7 +114,7 @@ impl Upload {
 
     /// What it has so far, in bytes.
     pub(super) fn written(&self) -> u64 {
-        self.written
+        self.temporary.bytes()
     }
 
     /// Appends.
@@ -119,10 +122,20 @@ impl Upload {
     /// # Errors
     /// 413, 507; then a part of the piece may have been written.
     pub(super) fn take(&mut self, writer: &Writer, piece: &[u8]) -> Result<(), Reject> {
-        self.written += piece.len() as u64;
-        writer.check_size(self.written)?;
-        self.room.grow_to(self.written)?;
+        let bytes = self.written() + piece.len() as u64;
+        writer.check_size(bytes)?;
+        self.room.grow_to(bytes)?;
         self.temporary.write(piece).map_err(|error| reject(&error))
+    }
+
+    /// What to say to who brings it, so that the disk keeps up.
+    pub(super) fn more_or_pause(&self, waker: &dyn Fn() -> Waker) -> Take {
+        if self.temporary.waits(waker) { Take::Pause } else { Take::More }
+    }
+
+    /// Whether it goes on after a pause.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.temporary.is_ahead()
     }
 
     /// Gives it its name, on a thread that may wait. No ETag is told: until the file is a moment old it would be a weak one, which no If-Match
@@ -131,7 +144,7 @@ impl Upload {
     /// # Errors
     /// 412 where what it is to replace is no more what it was, 507; what writing says. Then nothing is left of it.
     pub(super) fn commit(self, writer: &Writer) -> Result<Response, Reject> {
-        let Upload { at, guard, room, temporary, .. } = self;
+        let Upload { at, guard, room, temporary } = self;
         temporary.sync().map_err(|error| reject(&error))?;
         // Resolved anew: the folder may have been moved.
         let place = writer.place(&at)?;
@@ -240,7 +253,7 @@ impl Writer {
         self.check_size(length)?;
         let room = self.quota.room(length)?;
         let temporary = self.maker.make(&place).map_err(|error| reject(&error))?;
-        Ok(Upload { at, guard, room, written: 0, temporary })
+        Ok(Upload { at, guard, room, temporary })
     }
 
     /// Which names are there.
@@ -277,7 +290,7 @@ impl Writer {
         };
         let room = self.quota.room(0)?;
         let temporary = self.maker.make(&place).map_err(|error| reject(&error))?;
-        Ok(Upload { at, guard, room, written: 0, temporary })
+        Ok(Upload { at, guard, room, temporary })
     }
 
     /// Whether what was found may give way to a file, and what has to be there still when it does.

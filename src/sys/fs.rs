@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::fs::{File, Metadata};
 use std::io;
 use std::mem::size_of;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -343,6 +344,17 @@ pub fn rename(from: (BorrowedFd<'_>, &CStr), to: (BorrowedFd<'_>, &CStr), replac
         )
     };
     cvt_len(result as libc::ssize_t).map(drop)
+}
+
+/// sync_file_range(2): has these bytes of a file written out, and waits for that. What they lie in is not synced, nor what says where.
+///
+/// # Errors
+/// What the disk said, once for this open file: fsync(2) does not say it again.
+pub fn write_out(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<()> {
+    let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    let (offset, length) = (range.start.cast_signed(), (range.end - range.start).cast_signed());
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, all) }).map(drop)
 }
 
 /// flock(2) for this open file alone, until it is closed; EWOULDBLOCK where another has it.

@@ -24,7 +24,7 @@ pub use fork::{
 pub use fs::{
     DirectoryEntry, EntryKind, FileCalls, FileState, LastLink, OpenHow, Replace, create_directory, create_file,
     file_calls, open_beneath, open_component, open_directory, open_following, read_directory, remove_directory,
-    remove_file, rename, state_of, try_lock,
+    remove_file, rename, state_of, try_lock, write_out,
 };
 pub use kernel::{Calls, Kernel, Linux};
 pub use memory::SharedNumbers;

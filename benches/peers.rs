@@ -13,18 +13,20 @@ mod browser;
 mod lab;
 #[path = "peers/limit.rs"]
 mod limit;
+mod running;
 
 use lab::generator::{self, Load, Measured, Pace};
 use lab::interrupt::Interrupt;
 use lab::row::{Spread, is_late};
 use lab::site;
+use running::{Running, is_installed, median, strategies};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 use tripoll::sys;
 
@@ -42,9 +44,6 @@ const PIPELINE: &str = "init = function(args) local r = {} for i = 1, 16 do r[i]
 
 /// Connections that are opened to see what one costs when it is idle.
 const IDLE: usize = 5_000;
-
-/// A server takes no longer to listen.
-const START: Duration = Duration::from_secs(10);
 
 struct Work {
     name: &'static str,
@@ -112,11 +111,6 @@ fn options(arguments: &[String]) -> Options {
     Options { works, rounds: count("--rounds", 5), seconds: count("--seconds", 2), only: value("--only").map(list) }
 }
 
-fn is_installed(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
-    found.is_ok_and(|status| status.success())
-}
-
 /// The files that are served, and what the peers are told.
 fn site() -> TempDir {
     let site = TempDir::new().expect("a folder");
@@ -142,17 +136,7 @@ fn servers(site: &Path) -> Vec<Server> {
     let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
     let this = std::env::current_exe().expect("its own path").display().to_string();
     let mut servers = vec![Server { name: "limit", command: [vec![this], words("--limit PORT BYTES")].concat() }];
-    for (name, flags) in [
-        ("epoll", "--backend epoll"),
-        ("epoll-edge", "--backend epoll --trigger edge"),
-        ("poll", "--backend poll"),
-        ("select", "--backend select"),
-    ] {
-        let command = vec![env!("CARGO_BIN_EXE_tripoll").to_string()];
-        let command =
-            [command, words(flags), words("--demo --log off --sandbox off -p PORT"), vec![www.clone()]].concat();
-        servers.push(Server { name, command });
-    }
+    servers.extend(strategies("--demo", &www).into_iter().map(|(name, command)| Server { name, command }));
     let peers = [
         (
             "nginx",
@@ -196,68 +180,16 @@ hosts:\n  default:\n    paths:\n      \"/\": {{file.dir: {www}}}\n"
     servers
 }
 
-/// A server that runs, pinned to core 0, and ends with this value.
-struct Running {
-    name: &'static str,
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Running {
-    fn new(server: &Server, work: &Work) -> Option<Running> {
-        let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = probe.local_addr().expect("an address");
-        drop(probe);
-        let (port, bytes) = (address.port().to_string(), work.body_bytes.to_string());
-        let mut words = server.command.clone();
-        for word in &mut words {
-            *word = word.replace("PORT", &port).replace("BYTES", &bytes);
+impl Server {
+    /// Runs it for a work, pinned to core 0.
+    fn run(&self, work: &Work) -> Option<Running> {
+        let mut command = ["taskset", "-c", "0"].map(str::to_string).to_vec();
+        let bytes = work.body_bytes.to_string();
+        command.extend(self.command.iter().map(|word| word.replace("BYTES", &bytes)));
+        if work.fields == CLOSE && self.name == "limit" {
+            command.push("close".into());
         }
-        if let Some(configuration) = words.last().filter(|word| word.ends_with(".conf")).cloned() {
-            let text = fs::read_to_string(&configuration).expect("it was written").replace("PORT", &port);
-            let own = format!("{configuration}.{port}");
-            fs::write(&own, text).expect("a file");
-            *words.last_mut().expect("there is one") = own;
-        }
-        if work.fields == CLOSE && server.name == "limit" {
-            words.push("close".into());
-        }
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0"]).args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = Running { name: server.name, child: command.spawn().expect("taskset"), address };
-        let give_up = Instant::now() + START;
-        while TcpStream::connect(address).is_err() {
-            if Instant::now() > give_up {
-                println!("skipped: {} does not listen", server.name);
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Some(running)
-    }
-
-    /// CPU time of all its threads so far, in nanoseconds.
-    fn cpu_nanoseconds(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
-        let nanoseconds = |task: fs::DirEntry| {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0)
-        };
-        tasks.flatten().map(nanoseconds).sum()
-    }
-
-    /// Memory that is its own share, in bytes.
-    fn resident_bytes(&self) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).expect("it runs");
-        let line = text.lines().find(|line| line.starts_with("Pss:")).expect("Linux 4.14 or later");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Running::new(self.name, command)
     }
 }
 
@@ -301,7 +233,7 @@ fn chosen<'a>(servers: &'a [Server], options: &'a Options) -> impl Iterator<Item
 
 /// Rounds in which each server has its turn, so that what disturbs one disturbs all.
 fn measure(work: &Work, servers: &[Server], options: &Options) {
-    let running: Vec<_> = chosen(servers, options).filter_map(|server| Running::new(server, work)).collect();
+    let running: Vec<_> = chosen(servers, options).filter_map(|server| server.run(work)).collect();
     let lua = TempDir::new().expect("a folder");
     let lua_path = lua.path().join("pipeline.lua");
     fs::write(&lua_path, PIPELINE).expect("a file");
@@ -334,15 +266,9 @@ fn measure(work: &Work, servers: &[Server], options: &Options) {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// How long requests take that come at a fixed rate, from when each was due: the same rate for all, half of the least peak.
 fn measure_open(servers: &[Server], options: &Options) {
-    let running: Vec<_> = chosen(servers, options).filter_map(|server| Running::new(server, &KEEP)).collect();
+    let running: Vec<_> = chosen(servers, options).filter_map(|server| server.run(&KEEP)).collect();
     sys::pin(None, GENERATOR_CORE).expect("the core is there");
     let under = |server: &Running, pace: Pace| -> Measured {
         let SocketAddr::V4(address) = server.address else { unreachable!("it listens at 127.0.0.1") };
@@ -399,7 +325,7 @@ fn measure_open(servers: &[Server], options: &Options) {
 
 /// What an idle connection that was answered once costs in memory.
 fn measure_idle(servers: &[Server], options: &Options) {
-    for running in chosen(servers, options).filter_map(|server| Running::new(server, &KEEP)) {
+    for running in chosen(servers, options).filter_map(|server| server.run(&KEEP)) {
         let open = || {
             let mut client = TcpStream::connect(running.address).expect("it accepts");
             client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");

@@ -13,7 +13,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Cursor, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tripoll::files::{DotNames, Options};
@@ -312,4 +312,78 @@ fn chunks_that_are_made_beside_the_loop_come_in_order_or_break_off(strategy: Str
         assert_eq!(is_whole, want.is_some(), "{target}");
         assert!(got == want.unwrap_or(&whole[..got.len()]), "{target}");
     }
+}
+
+/// Runs a line of shell in a folder with `$url` as the folder that is served; what it says.
+#[track_caller]
+fn shell(folder: &Path, running: &Running, line: &str) -> String {
+    let url = format!("http://{}", running.address);
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", line]).current_dir(folder).env("url", url).stdin(Stdio::null());
+    let done = command.output().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{line}: {said}{errors}");
+    said.trim().to_string()
+}
+
+/// What is not installed of what others unpack with.
+fn missing_programs() -> Option<String> {
+    let found = |name: &&&str| Command::new(name).arg("--help").output().is_ok();
+    let missing: Vec<&str> = ["curl", "unzip", "python3", "tar"].iter().filter(|name| !found(name)).copied().collect();
+    (!missing.is_empty())
+        .then(|| format!("skipped: archives unpacked by others: not installed: {}", missing.join(", ")))
+}
+
+/// Whether python3 finds each file of a zip whole; their number, and the length of the greatest.
+const PYTHON: &str = "python3 -c 'import sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+assert archive.testzip() is None
+print(len(archive.namelist()), max(entry.file_size for entry in archive.infolist()))'";
+
+/// A file that is nearly all holes, and says where it is at places where lengths need one bit more.
+fn sparse(path: &Path, size: u64) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = fs::File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    for at in [0, (1 << 31) - 4, (1 << 32) - 4, (1 << 33) - 4, size - 8u64].iter().filter(|at| **at + 8 <= size) {
+        file.write_all_at(&at.to_le_bytes(), *at).unwrap();
+    }
+}
+
+/// Beyond four gibibytes of a file a zip says its length otherwise, beyond four of its own a place, beyond 65,535 files their number; beyond eight
+/// a tar says a length otherwise.
+#[test]
+#[ignore = "it takes minutes, and five gigabytes of the disk: .ci/run --full"]
+fn what_no_old_archive_has_others_unpack() {
+    if let Some(skipped) = missing_programs() {
+        let _ = writeln!(io::stderr(), "{skipped}");
+        return;
+    }
+    let running = Running::new(Strategy::Epoll { trigger: tripoll::Trigger::Level }, |server| server);
+    let (served, own) = (running.folder.path(), tempfile::TempDir::new().unwrap());
+    let sh = |line: &str| shell(own.path(), &running, line);
+    let (size, path) = (9 << 30, served.join("d/large"));
+    sparse(&path, size);
+    write(served, "d/last", b"behind it");
+    let large = path.display();
+    sh(&format!("curl -sSf $url/d/?tar | tar xO d/large | cmp - {large}"));
+    assert_eq!(sh("curl -sSf $url/d/?tar | tar xO d/last"), "behind it");
+    sh(&format!("curl -sSf $url/d/?zip -o d.zip && unzip -p d.zip d/large | cmp - {large}"));
+    assert_eq!(sh("unzip -p d.zip d/last"), "behind it");
+    assert_eq!(sh(&format!("{PYTHON} d.zip")), format!("3 {size}"));
+
+    write(served, "noise/0", &noise(64 << 20));
+    (1..70).for_each(|number| fs::hard_link(served.join("noise/0"), served.join(format!("noise/{number}"))).unwrap());
+    write(served, "noise/last", b"behind all that");
+    sh("curl -sSf $url/noise/?zip -o noise.zip && unzip -tq noise.zip");
+    assert_eq!(sh("unzip -p noise.zip noise/last"), "behind all that");
+    assert_eq!(sh(&format!("{PYTHON} noise.zip")), format!("72 {}", 64 << 20));
+    fs::remove_file(own.path().join("noise.zip")).unwrap();
+    fs::create_dir(served.join("many")).unwrap();
+    (0..70_000).for_each(|number| drop(fs::File::create(served.join(format!("many/{number}"))).unwrap()));
+    write(served, "many/last", b"of many");
+    sh("curl -sSf $url/many/?zip -o many.zip && unzip -tq many.zip");
+    assert_eq!(sh("unzip -p many.zip many/last"), "of many");
+    assert_eq!(sh(&format!("{PYTHON} many.zip")), "70002 7");
+    assert_eq!(sh("curl -sSf $url/many/?tar | tar t | wc -l"), "70002");
 }

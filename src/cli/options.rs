@@ -300,7 +300,8 @@ pub struct Options {
 
     /// Connections at a time [default: what the descriptor limit leaves]
     ///
-    /// Past it the one idle longest gives way, and where none is idle the newest is told 503.
+    /// Past it the one idle longest gives way, and where none is idle the newest is told 503. Under fork, threads and thread-pool none gives way;
+    /// iterative and prefork never have more than workers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     #[arg(env = "TRIPOLL_CONNECTIONS_MAX", hide_env = true)]
     pub connections_max: Option<u32>,

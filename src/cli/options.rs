@@ -95,7 +95,7 @@ pub struct Options {
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
     #[arg(env = "TRIPOLL_HOST", hide_env = true, value_delimiter = ',')]
     pub host: Vec<String>,
-    /// Who serves: the reactor, or processes, threads, coroutines
+    /// Who serves: a loop, processes, threads, coroutines
     ///
     /// reactor: one thread, one loop, all connections. coroutines: the same with a task for each connection. iterative: one client after another.
     /// fork, threads: a process or a thread for each connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike;

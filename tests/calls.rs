@@ -37,6 +37,9 @@ fn a_request_is_one_receive_and_one_send() {
         (&["--backend", "poll"], "poll"),
         (&["--backend", "epoll"], "epoll_wait"),
         (&["--trigger", "edge"], "epoll_wait"),
+        (&["--model", "coroutines"], "epoll_wait"),
+        (&["--model", "coroutines", "--backend", "poll"], "poll"),
+        (&["--model", "coroutines", "--trigger", "edge"], "epoll_wait"),
     ] {
         for (target, looks) in [("/a.txt", 1), ("/hello/you", 0), ("/nested/b.txt", 2)] {
             let calls = calls_of(strategy, target, "", 200, REQUESTS);

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
+use tripoll::Model;
 use tripoll::models::{Work, employ};
 use tripoll::poller::Strategy;
 use tripoll::protocol::{Accept, Chunk, Context, Cue, Deadline, MinRate, OUTBOX_HIGH, OpenFile, Protocol, Taken, pipe};
@@ -53,6 +54,7 @@ on_every_loop! {
     connections_that_come_and_go_leave_nothing,
     a_loop_that_goes_down_finishes_what_is_in_flight,
     a_loop_that_goes_down_is_cut_off_after_its_grace,
+    a_loop_that_goes_down_tells_once_more_when_its_patience_ends,
 }
 
 /// Of a loop that the test turns, or makes by itself.
@@ -78,6 +80,15 @@ mod by_hand {
 /// What an event of a test's protocol tells its test.
 type Told = Sender<String>;
 
+/// A loop that serves what comes by its listeners in one way or the other.
+fn reactor(Way { model, strategy }: Way, limits: Limits) -> Reactor {
+    let mut reactor = Reactor::new(strategy, limits.clone()).unwrap();
+    let nobody =
+        || Box::new(|_: SocketAddr| -> Box<dyn Protocol> { unreachable!("listeners accept") }) as Box<dyn Accept>;
+    employ(model, Work::new(limits, Vec::new(), nobody).unwrap(), &mut reactor).unwrap();
+    reactor
+}
+
 /// A loop on a thread of its own.
 struct Running {
     address: SocketAddr,
@@ -92,12 +103,9 @@ impl Running {
         accept: impl FnOnce() -> A + Send + 'static,
     ) -> Running {
         let (tell, told) = mpsc::channel();
-        let Way { model, strategy } = way.into();
+        let way = way.into();
         let thread = std::thread::spawn(move || {
-            let mut reactor = Reactor::new(strategy, limits.clone()).unwrap();
-            let nobody =
-                || Box::new(|_: SocketAddr| -> Box<dyn Protocol> { unreachable!("it has its own") }) as Box<dyn Accept>;
-            employ(model, Work::new(limits, Vec::new(), nobody).unwrap(), &mut reactor).unwrap();
+            let mut reactor = reactor(way, limits);
             let listener = sys::listen("127.0.0.1:0".parse().unwrap(), 1024).unwrap();
             let listener = TcpListener::from(listener);
             tell.send((listener.local_addr().unwrap(), reactor.handle())).unwrap();
@@ -1035,6 +1043,17 @@ fn a_loop_that_goes_down_is_cut_off_after_its_grace(way: Way) {
     running.thread.take().unwrap().join().unwrap();
 }
 
+fn a_loop_that_goes_down_tells_once_more_when_its_patience_ends(way: Way) {
+    let (mut running, told) = Running::tell(way, Limits::default(), speaker);
+    let mut stream = running.connect();
+    ask(&mut stream, "here\n");
+    running.handle.shut_down(GoDown { grace: Duration::from_secs(3600), patience: Duration::from_millis(20) });
+    await_told(&told, "ShuttingDown");
+    await_told(&told, "ShuttingDown");
+    drop(stream);
+    running.thread.take().unwrap().join().unwrap();
+}
+
 fn who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served(strategy: Strategy) {
     let (mut reactor, address) = by_hand(strategy, Limits::default());
     let mut streams: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -1077,6 +1096,10 @@ fn a_loop_that_goes_down_is_patient_first(strategy: Strategy) {
 /// A client past `--select-limit` is told, once, and the others go on.
 #[test]
 fn a_client_that_can_not_be_watched_is_told() {
+    [Model::Reactor, Model::Coroutines].into_iter().for_each(past_the_select_limit);
+}
+
+fn past_the_select_limit(model: Model) {
     struct Refusing(Told);
     impl Accept for Refusing {
         fn protocol(&mut self, _: SocketAddr) -> Box<dyn Protocol> {
@@ -1090,7 +1113,7 @@ fn a_client_that_can_not_be_watched_is_told() {
     let (tell, _told) = mpsc::channel();
     let probe = File::open("/dev/null").unwrap();
     let limit = std::os::fd::AsRawFd::as_raw_fd(&probe) + 40;
-    let mut reactor = Reactor::new(Strategy::Select { limit: Some(limit) }, Limits::default()).unwrap();
+    let mut reactor = reactor(Way { model, strategy: Strategy::Select { limit: Some(limit) } }, Limits::default());
     let listener = TcpListener::from(sys::listen("127.0.0.1:0".parse().unwrap(), 256).unwrap());
     let address = listener.local_addr().unwrap();
     reactor.listen(listener, Refusing(tell)).unwrap();

@@ -96,7 +96,7 @@ pub struct Options {
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = host_name, help_heading = "Who may ask")]
     #[arg(env = "TRIPOLL_HOST", hide_env = true, value_delimiter = ',')]
     pub host: Vec<String>,
-    /// Who serves: the reactor, or processes, threads, coroutines
+    /// Who serves: a loop, processes, threads, coroutines
     ///
     /// reactor: one thread, one loop, all connections. coroutines: the same with a task for each connection. iterative: one client after another.
     /// fork, threads: a process or a thread for each connection. prefork, thread-pool: a pool, of which --workers is the size. All answer alike;
@@ -301,7 +301,8 @@ pub struct Options {
 
     /// Connections at a time [default: what the descriptor limit leaves]
     ///
-    /// Past it the one idle longest gives way, and where none is idle the newest is told 503.
+    /// Past it the one idle longest gives way, and where none is idle the newest is told 503. Under fork, threads and thread-pool none gives way;
+    /// iterative and prefork never have more than workers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     #[arg(env = "TRIPOLL_CONNECTIONS_MAX", hide_env = true)]
     pub connections_max: Option<u32>,

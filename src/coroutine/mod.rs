@@ -61,6 +61,9 @@
 //! 5. A task that never has to wait would keep the thread for ever. So each has a share of operations for each time that it is resumed; then
 //!    it goes to the end of the queue. One that computes keeps the thread all the same: that is what coroutines can't do.
 //!
+//! A server under `Model::Coroutines` has no executor beside its loop: its tasks are the loop's guests, on the same thread and by the same poller.
+//! Handlers are within [`run`] there, so they may [`spawn`].
+//!
 //! # What is promised
 //!
 //! - A task that panics ends alone: whoever joins it is told, the others go on.

@@ -283,7 +283,9 @@ impl Future for Readiness<'_> {
         let Some(number) = self.number else {
             let number = waiting.next_number;
             waiting.next_number += 1;
-            waiting.of(direction).push((number, cx.waker().clone()));
+            let places = waiting.of(direction);
+            places.reserve_exact(1); // Mostly there is one, and a vector would begin with four.
+            places.push((number, cx.waker().clone()));
             self.number = Some(number);
             return match core.watch_for(source.as_fd(), *token, waiting.interest()) {
                 Ok(()) => Poll::Pending,

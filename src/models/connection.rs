@@ -142,7 +142,7 @@ impl<'a> Connection<'a> {
     }
 
     /// From its first byte to its last.
-    pub(super) async fn serve(mut self, waits: &mut impl Waits) {
+    pub(super) async fn serve(&mut self, waits: &mut impl Waits) {
         let mut step = self.touch(waits, |link, driver| link.cue(Cue::Opened, driver));
         loop {
             step = match step {

@@ -7,7 +7,7 @@ use super::connection::{Connection, Desk, Ready, Waits};
 use super::shared::Shared;
 use crate::coroutine::{Hosted, Sleep, Stream};
 use crate::poller::Direction;
-use crate::protocol::{Accept, Deadline, Protocol};
+use crate::protocol::{Accept, Deadline};
 use crate::reactor::{Counters, Crew, Reactor, Shutdown, Visitor};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -49,7 +49,14 @@ impl Crew for Coroutines {
         let stream = self.executor.stream(socket)?;
         self.shared.tally.enter();
         let (desk, tellings, protocol) = (self.desk.clone(), self.tellings.clone(), accept.protocol(peer));
-        self.executor.spawn(serve(desk, stream, protocol, ticket, tellings));
+        // No `async fn`: of that each parameter has two places, one as it came and one as it is used.
+        self.executor.spawn(async move {
+            let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            let bell = Arc::new(Bell { is_rung: AtomicBool::new(false), task });
+            let sleep = Sleep::until(Deadline::Never);
+            let mut waits = Awaiting { stream: &stream, sleep, slept_for: None, bell, tellings: &tellings };
+            Connection::new(&desk, stream.as_fd(), protocol, Some(ticket)).serve(&mut waits).await;
+        });
         Ok(())
     }
 
@@ -91,21 +98,6 @@ impl Crew for Coroutines {
     }
 }
 
-/// A task's life.
-async fn serve(
-    desk: Rc<RefCell<Desk>>,
-    stream: Stream,
-    protocol: Box<dyn Protocol>,
-    ticket: u32,
-    tellings: Rc<Cell<u8>>,
-) {
-    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-    let bell = Arc::new(Bell { is_rung: AtomicBool::new(false), task });
-    let (sleep, slept_for) = (Sleep::until(Deadline::Never), None);
-    let mut waits = Awaiting { stream: &stream, sleep, slept_for, bell, tellings };
-    Connection::new(&desk, stream.as_fd(), protocol, Some(ticket)).serve(&mut waits).await;
-}
-
 /// Rung by wakers, from any thread.
 struct Bell {
     is_rung: AtomicBool,
@@ -126,7 +118,7 @@ struct Awaiting<'a> {
     /// What the sleep was set for.
     slept_for: Option<Instant>,
     bell: Arc<Bell>,
-    tellings: Rc<Cell<u8>>,
+    tellings: &'a Cell<u8>,
 }
 
 impl Waits for Awaiting<'_> {

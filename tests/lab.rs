@@ -271,7 +271,7 @@ fn models_are_compared_with_all_their_processes() {
     }
     let csv = std::fs::read_to_string(folder.path().join("run/rounds.csv")).unwrap();
     assert!(csv.starts_with("work,idle,active,offered_per_second,model,"), "{csv}");
-    let again = ["compare", "--from", "run"];
+    let again = ["compare", "--from", "run", "--out", "run"];
     assert_eq!(Process::new(command(&again, folder.path())).end(), (Some(0), table, vec![]));
 }
 

@@ -23,6 +23,7 @@ Examples:
 
 With axes every combination of what is given is measured; without, one axis at a time around 64 active, 0 idle, keepalive.
 Closed loop: the next request begins when the last was answered, so a server that stalls is asked less, and its latencies hide it.
+Models are compared in the closed loop alone; memory and CPU time are those of all processes of a server.
 
 The server runs on the first core this process may use, the generator on the last. A folder called compare is served as ./compare.
 Exit codes: 0 all rows are good, 1 some are not or nothing could be measured, 2 it was called wrongly, 130 Ctrl-C: finished rows are kept.";

@@ -138,6 +138,12 @@ impl<'a> Found<'a> {
         own.max_by_key(|one| one.cell.active)?.median_of(Row::memory_a_connection)
     }
 
+    /// Those that are no IO multiplexing.
+    fn without_a_loop(&self) -> Vec<&'a str> {
+        let is_one_loop = |name: &str| matches!(plan::model(name), Ok(Contestant::Model(model)) if model.is_one_loop());
+        self.names().into_iter().filter(|name| !is_one_loop(name)).collect()
+    }
+
     /// Models in the order in which they come.
     fn names(&self) -> Vec<&'a str> {
         let mut names: Vec<&str> = Vec::new();
@@ -227,7 +233,7 @@ fn threads_and_processes(found: &Found<'_>) -> Option<String> {
 }
 
 fn multiplexing_costs(found: &Found<'_>) -> Option<String> {
-    let others: Vec<&str> = found.names().into_iter().filter(|name| *name != "reactor").collect();
+    let others = found.without_a_loop();
     let cost = |name: &str| Some(found.cpu(Work::Keepalive, name)? + found.connection(name)?);
     let own = cost("reactor")?;
     let ranked = others.iter().filter_map(|name| Some((*name, cost(name)?)));
@@ -241,7 +247,7 @@ fn multiplexing_costs(found: &Found<'_>) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "{}: a request on a new connection costs the reactor {}, the cheapest of the others {} ({next}){memory}.",
+        "{}: a request on a new connection costs the reactor {}, the cheapest of those without a loop {} ({next}){memory}.",
         verdict(own, its),
         time(own),
         time(its)
@@ -250,7 +256,7 @@ fn multiplexing_costs(found: &Found<'_>) -> Option<String> {
 
 fn multiplexing_computes(found: &Found<'_>) -> Option<String> {
     let [own, own_99] = found.latencies(Work::Beside, "reactor")?;
-    let others = found.names().into_iter().filter(|name| *name != "reactor");
+    let others = found.without_a_loop().into_iter();
     let ranked = others.filter_map(|name| Some((name, found.latencies(Work::Beside, name)?)));
     let (best, [its, its_99]) = ranked.min_by(|a, b| a.1[0].total_cmp(&b.1[0]))?;
     Some(format!(

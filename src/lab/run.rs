@@ -313,10 +313,11 @@ impl<'a> Lab<'a> {
             row.server_share = own.as_secs_f64() / worked.as_secs_f64();
             row.server_delayed_share = others.as_secs_f64() / worked.as_secs_f64();
             let memory = memory.zip(*memory_before).map(|(open, before)| Memory { before, open });
-            let gives_way = contestant.at_a_time().is_some() && !cell.work.closes();
+            let has_few_workers = contestant.at_a_time().is_some();
+            let gives_way = has_few_workers && !cell.work.closes();
             let gave_way = if gives_way { std::mem::take(&mut row.errors_closed) } else { 0 };
-            // Those it let go of wait as well.
-            row.errors_starved += if gives_way { std::mem::take(&mut row.errors_timeout) } else { 0 };
+            // Those it let go of wait as well, and who is last in a long queue.
+            row.errors_starved += if has_few_workers { std::mem::take(&mut row.errors_timeout) } else { 0 };
             row.model = Some(OfModel { served: measured.served, gave_way, memory });
         } else {
             // Between the end of the load and this nothing is asked for; closing connections is not in it, as they close later.

@@ -23,8 +23,9 @@ use std::time::Instant;
 
 /// How a connection's driver waits.
 pub(super) trait Waits {
-    /// Waits until something can be done; `now` is the time. `None`: its connection is over, since it can't be waited for or gives way.
-    async fn wait(&mut self, connection: &Connection<'_>, now: Instant) -> Option<Ready>;
+    /// Waits until something can be done, and sees to it that the desk knows the time. `None`: its connection is over, since it can't be waited
+    /// for or gives way.
+    async fn wait(&mut self, connection: &Connection<'_>) -> Option<Ready>;
 
     /// As [`Poller::exhausted`](crate::poller::Poller::exhausted), of its connection's socket.
     fn exhausted(&mut self, direction: Direction) {
@@ -58,6 +59,8 @@ pub(super) struct Desk {
     input: Box<[u8]>,
     /// Lent to the connection at work; it keeps it when the kernel does not take it all.
     outbox: Outbox,
+    /// When the clocks were read last.
+    now: Now,
     /// What was counted of `kernel`'s calls.
     counted: Calls,
 }
@@ -105,7 +108,15 @@ enum Step {
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>) -> Desk {
         let input = vec![0; shared.limits.receive_bytes_per_turn_max].into_boxed_slice();
-        Desk { shared, kernel: Linux::default(), input, outbox: Outbox::default(), counted: Calls::default() }
+        let mut kernel = Linux::default();
+        let now = Now { monotonic: kernel.monotonic(), wall: kernel.wall() };
+        Desk { shared, kernel, input, outbox: Outbox::default(), now, counted: Calls::default() }
+    }
+
+    /// To be done after each wait, before anything happens to a connection.
+    pub(super) fn read_clock(&mut self) -> Instant {
+        self.now = Now { monotonic: self.kernel.monotonic(), wall: self.kernel.wall() };
+        self.now.monotonic
     }
 
     /// Adds to the tally what was called since the last time.
@@ -113,10 +124,6 @@ impl Desk {
         let calls = self.kernel.calls();
         self.shared.tally.count_calls(calls - self.counted);
         self.counted = calls;
-    }
-
-    fn now(&mut self) -> Now {
-        Now { monotonic: self.kernel.monotonic(), wall: self.kernel.wall() }
     }
 }
 
@@ -195,7 +202,7 @@ impl<'a> Connection<'a> {
     }
 
     fn now(&self) -> Instant {
-        self.desk.borrow_mut().kernel.monotonic()
+        self.desk.borrow().now.monotonic
     }
 
     /// Waits once, and lets everything happen to the connection that came.
@@ -206,7 +213,7 @@ impl<'a> Connection<'a> {
             self.told += 1;
             return self.touch(waits, |link, driver| link.cue(Cue::ShuttingDown, driver));
         }
-        let Some(ready) = waits.wait(self, now).await else { return Step::Over };
+        let Some(ready) = waits.wait(self).await else { return Step::Over };
         let now = self.now();
         let mut step = Step::Open;
         if ready.socket {
@@ -263,14 +270,13 @@ impl<'a> Connection<'a> {
             return Step::Open;
         }
         let mut desk = self.desk.borrow_mut();
-        let now = desk.now();
-        let Desk { shared, kernel, outbox, .. } = &mut *desk;
+        let Desk { shared, kernel, outbox, now, .. } = &mut *desk;
         let Connection { socket, link, sending, deadline, look_at, .. } = self;
         debug_assert!(outbox.queued() == 0, "the lent outbox came back empty");
         let mut held = sending.take();
         let out = held.as_mut().map_or(&mut *outbox, |sending| &mut sending.outbox);
         let waker = || waits.waker();
-        let mut driver = Driver { now, out, deadline: None, waker: &waker };
+        let mut driver = Driver { now: *now, out, deadline: None, waker: &waker };
         let budget_max = shared.limits.send_bytes_per_turn_max;
         let mut budget = budget_max;
         let settled = catch_unwind(AssertUnwindSafe(|| {
@@ -348,7 +354,7 @@ impl<'a> Connection<'a> {
         }
         self.stage = Stage::Lingering;
         self.sending = None;
-        self.look_at = desk.kernel.monotonic().checked_add(desk.shared.limits.linger_timeout);
+        self.look_at = desk.now.monotonic.checked_add(desk.shared.limits.linger_timeout);
         Step::Open
     }
 }
@@ -357,7 +363,7 @@ impl Drop for Connection<'_> {
     fn drop(&mut self) {
         let desk = &mut *self.desk.borrow_mut();
         let mut out = Outbox::default(); // What it says now reaches nobody.
-        let mut driver = Driver { now: desk.now(), out: &mut out, deadline: None, waker: &|| Waker::noop().clone() };
+        let mut driver = Driver { now: desk.now, out: &mut out, deadline: None, waker: &|| Waker::noop().clone() };
         if catch_unwind(AssertUnwindSafe(|| self.link.cue(Cue::Closed, &mut driver))).is_err() {
             desk.shared.tally.count_panic();
         }

@@ -61,6 +61,7 @@ impl Crew for Coroutines {
     }
 
     fn work(&mut self) {
+        self.desk.borrow_mut().read_clock();
         self.executor.resume();
         self.desk.borrow_mut().count_calls();
     }
@@ -122,7 +123,7 @@ struct Awaiting<'a> {
 }
 
 impl Waits for Awaiting<'_> {
-    async fn wait(&mut self, connection: &Connection<'_>, _: Instant) -> Option<Ready> {
+    async fn wait(&mut self, connection: &Connection<'_>) -> Option<Ready> {
         if connection.look_at() != self.slept_for {
             self.slept_for = connection.look_at();
             self.sleep.reset(connection.alarm());

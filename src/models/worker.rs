@@ -140,6 +140,7 @@ impl Worker {
         crowd: &[BorrowedFd<'_>],
     ) {
         let Worker { shared, desk, watch, accept, bell, entries } = self;
+        desk.get_mut().read_clock();
         let mut waits = Blocking { shared, watch, bell, entries, crowd, quiet_since: None, crowd_since: None };
         at_once(Connection::new(desk, socket, accept.protocol(peer), ticket).serve(&mut waits));
         (shared.before_wait)();
@@ -155,8 +156,9 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Waits for Blocking<'_> {
-    async fn wait(&mut self, connection: &Connection<'_>, now: Instant) -> Option<Ready> {
+    async fn wait(&mut self, connection: &Connection<'_>) -> Option<Ready> {
         connection.desk().borrow_mut().count_calls();
+        let now = connection.desk().borrow_mut().read_clock(); // What happened since the last wait may have taken long.
         let retry = (self.shared.before_wait)().and_then(|time| now.checked_add(time));
         self.note_quiet(connection.is_quiet(), now);
         let crowd_at = self.looks_at_crowd(now).filter(|_| !self.crowd.is_empty());
@@ -176,19 +178,20 @@ impl Waits for Blocking<'_> {
         let readable = |fd: BorrowedFd<'_>| pollfd { fd: fd.as_raw_fd(), events: POLLIN, revents: 0 };
         self.entries.extend(others.chain(crowd).map(readable));
         poll(self.entries, until.map(|at| at.saturating_duration_since(now)));
+        let now = connection.desk().borrow_mut().read_clock();
         let is_ready = |entry: &pollfd| entry.revents != 0;
         let [socket, bell, watch, crowd @ ..] = &self.entries[..] else { unreachable!("three were put there") };
         let (ready, is_crowded) =
             (Ready { socket: is_ready(socket), bell: is_ready(bell) }, crowd.iter().any(is_ready));
         if is_ready(watch) {
-            self.watch.hear(Instant::now());
+            self.watch.hear(now);
             return Some(Ready::default()); // It is told of the end first.
         }
         if ready.bell {
             self.bell.0.clear();
         }
         let is_silent = !ready.socket && !ready.bell;
-        let gives_way = looks_at_crowd && is_silent && self.gives_way(is_crowded, Instant::now());
+        let gives_way = looks_at_crowd && is_silent && self.gives_way(is_crowded, now);
         (!gives_way).then_some(ready)
     }
 

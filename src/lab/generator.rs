@@ -231,7 +231,8 @@ impl Generator<'_> {
 
     /// Whether less was answered than is worth a figure, though nothing went wrong. That a connection ends which was in use may be the server's right.
     fn is_short(&self) -> bool {
-        self.requests < self.load.connections as u64 && self.errors.total() == self.errors.closed
+        let asked_since = self.latencies.len() * self.load.requests_per_send as u64;
+        asked_since < self.load.connections as u64 && self.errors.total() == self.errors.closed
     }
 
     /// Whether it was interrupted before `end`.

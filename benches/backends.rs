@@ -70,7 +70,7 @@ fn compare() {
         contestants: Strategy::ALL.map(Contestant::Strategy).to_vec(),
         rounds: None,
         time: None,
-        accept_max: 1,
+        accept_max: None,
         updates: Updates::Lazy,
         is_full: false,
         has_out: false,

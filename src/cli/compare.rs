@@ -75,9 +75,9 @@ pub struct Compare {
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = rate)]
     pub rate: Vec<f64>,
 
-    /// Connections that the servers accept a turn
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
-    pub accept_max: usize,
+    /// Connections that the servers accept a turn [default: as the server's own]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub accept_max: Option<usize>,
 
     /// When the servers change what they watch: eager or lazy
     #[arg(long, value_name = "eager|lazy", default_value = "lazy")]

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a server is told beside how it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    pub accept_max: usize,
+    /// `None`: as the server has it by default.
+    pub accept_max: Option<usize>,
     pub is_eager: bool,
 }
 
@@ -134,9 +135,9 @@ fn flags(contestant: Contestant, settings: &Settings) -> Vec<String> {
     let model = |name: &str| vec![format!("--model={name}")];
     match contestant {
         Contestant::Strategy(strategy) => {
-            let (accept_max, interest) = (settings.accept_max, if settings.is_eager { "eager" } else { "lazy" });
-            let own = [format!("--accept-max={accept_max}"), format!("--interest={interest}")];
-            waits_by(strategy).into_iter().chain(own).collect()
+            let interest = format!("--interest={}", if settings.is_eager { "eager" } else { "lazy" });
+            let accept_max = settings.accept_max.map(|accept_max| format!("--accept-max={accept_max}"));
+            waits_by(strategy).into_iter().chain(accept_max).chain([interest]).collect()
         }
         Contestant::Model(Model::Prefork { workers } | Model::ThreadPool { workers }) => {
             [model(&contestant.to_string()), vec![format!("--workers={workers}")]].concat()

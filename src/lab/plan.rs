@@ -193,7 +193,7 @@ pub struct Options {
     pub contestants: Vec<Contestant>,
     pub rounds: Option<usize>,
     pub time: Option<Duration>,
-    pub accept_max: usize,
+    pub accept_max: Option<usize>,
     pub updates: Updates,
     pub is_full: bool,
     /// Files are wanted, so that what is only drawn is measured too.

@@ -20,10 +20,6 @@ use std::time::{Duration, Instant};
 use tripoll::poller::Strategy;
 use tripoll::sys;
 
-/// Accepts a turn while the connections of keepalive and large are opened, before anything is measured: 10,000 accepts by as many
-/// selects over 10,000 descriptors would take longer than all measuring.
-const ACCEPTS_BEFORE_MEASURING: usize = 64;
-
 /// A server is not given more connections than it would take this share of the memory that is free for, by what it took for fewer.
 const MEMORY_SHARE_MAX: f64 = 0.5;
 
@@ -208,7 +204,7 @@ impl<'a> Lab<'a> {
         let own = self.options.settings();
         let settings = match cell.work.closes() {
             true => own,
-            false => Settings { accept_max: own.accept_max.max(ACCEPTS_BEFORE_MEASURING), ..own },
+            false => Settings { accept_max: None, ..own }, // All are accepted before anything is measured.
         };
         let program = &self.options.program;
         let child = Child::start(program, contestant, &settings, self.site.folder(), self.server_core)?;
@@ -398,7 +394,7 @@ impl<'a> Lab<'a> {
 
     /// How many connections a select is served that has the limit of a fixed fd_set.
     fn cliff(&mut self) -> io::Result<()> {
-        let settings = Settings { accept_max: ACCEPTS_BEFORE_MEASURING, is_eager: false };
+        let settings = Settings { accept_max: None, is_eager: false };
         let strategy = Contestant::Strategy(Strategy::Select { limit: Some(1024) });
         for opened in [256, 512, 768, 1024, 1280, 1536] {
             if self.interrupted() || opened > hold::connections_max()? {

@@ -18,7 +18,7 @@ Examples:
   tripoll compare --out run                         with CSV, JSON, charts and run/report.html
   tripoll compare --from run,other                  two runs side by side
   tripoll compare --full                            every combination, five rounds: half an hour
-  tripoll compare --models                          one loop, processes, threads: what each model costs, in a minute
+  tripoll compare --models                          one loop, processes, threads: what each model costs, in two minutes
   tripoll compare --models fork,threads --work close --active 64,1000
 
 With axes every combination of what is given is measured; without, one axis at a time around 64 active, 0 idle, keepalive.

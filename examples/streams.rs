@@ -40,12 +40,12 @@ pub fn with_routes(server: HttpServer) -> HttpServer {
     let (clock, limits) = (Clock::start(), Arc::new(websocket::Limits::default()));
     server
         .route("GET", "/", |_| Response::html(include_str!("streams.html")))
-        .route("GET", "/clock", move |request| listen(&clock, request))
+        .route_live("GET", "/clock", move |request| listen(&clock, request))
         .route("GET", "/lines/{count}", lines)
         .route("GET", "/egg/{seconds}", egg)
         .route("GET", "/primes/{below}", primes)
         .route_sink("PUT", "/upload", Upload::open)
-        .route("GET", "/socket", move |request| websocket::upgrade(request, &limits, Echo))
+        .route_live("GET", "/socket", move |request| websocket::upgrade(request, &limits, Echo))
 }
 
 // ---- An answer that goes on: whoever has news has a bounded way to each who listens ----

@@ -56,6 +56,8 @@ pub struct HttpServer {
     loop_limits: reactor::Limits,
     offload_limits: offload::Limits,
     routes: Vec<(String, String, Endpoint)>,
+    /// The first route that answers without end, if any does.
+    live_route: Option<String>,
     not_found: Option<NotFound>,
     rules: Rules,
     meter: Meter,
@@ -121,6 +123,7 @@ impl HttpServer {
             loop_limits: reactor::Limits::default(),
             offload_limits: offload::Limits::default(),
             routes: Vec::new(),
+            live_route: None,
             not_found: None,
             rules: Rules::default(),
             meter: Meter::default(),
@@ -139,7 +142,7 @@ impl HttpServer {
     /// are served well.
     ///
     /// Handlers of a model that forks share nothing with those of another process: each has a copy of what there was. What goes on without end
-    /// ([`Response::events`]) keeps its worker as long as it lasts.
+    /// needs one loop: see [`route_live`](Self::route_live).
     ///
     /// Where threads or processes serve the loop's own settings ([`backend`](Self::backend), [`trigger`](Self::trigger),
     /// [`select_limit`](Self::select_limit)) are those of the loop that accepts and hears of the end.
@@ -202,8 +205,8 @@ impl HttpServer {
     /// [`Response::with_validators`]) is turned into 304 or 412 where the request's preconditions say so; a handler of a method that changes
     /// something asks [`http::evaluate_preconditions`] before it does. A wrong or second route is an error of [`bind`](Self::bind).
     ///
-    /// What is not there yet a handler answers by [`Answer::after`] or [`Answer::offload`]; what goes on, by [`Response::stream`] or
-    /// [`Response::events`].
+    /// What is not there yet a handler answers by [`Answer::after`] or [`Answer::offload`]; what goes on, by [`Response::stream`]. Where it has no
+    /// end, [`route_live`](Self::route_live) says so.
     pub fn route<Said: Into<Answer>>(
         mut self,
         method: &str,
@@ -212,6 +215,18 @@ impl HttpServer {
     ) -> HttpServer {
         self.routes.push((method.into(), path.into(), Endpoint::new(handler)));
         self
+    }
+
+    /// The same for what has no end: [`Response::events`], [`Answer::Upgrade`]. Under a model whose threads or processes serve one connection each,
+    /// a few listeners would keep all of them, so there it is an error of [`bind`](Self::bind).
+    pub fn route_live<Said: Into<Answer>>(
+        mut self,
+        method: &str,
+        path: &str,
+        handler: impl Fn(&Request<'_>) -> Said + Send + Sync + 'static,
+    ) -> HttpServer {
+        self.live_route.get_or_insert_with(|| path.into());
+        self.route(method, path, handler)
     }
 
     /// Lets a closure open what takes the body of such requests piece by piece, however long it is; or refuse it, before a client that asks
@@ -286,6 +301,9 @@ impl HttpServer {
         let strategy = Strategy::new(self.backend, self.trigger, self.select_limit)?;
         if self.loop_limits.per_address_max < usize::MAX && !self.model.knows_addresses() {
             return Err(Error::PerAddressMax { model: self.model });
+        }
+        if let Some(path) = self.live_route.as_ref().filter(|_| !self.model.is_one_loop()) {
+            return Err(Error::LiveRoute { path: path.clone(), model: self.model });
         }
         let (router, folder) = self.router()?;
         let pool = Arc::new(Pool::new(self.offload_limits));
@@ -544,6 +562,8 @@ pub enum Error {
     Model { model: Model, source: io::Error },
     /// A model that can't know how many connections an address has, with a bound for it.
     PerAddressMax { model: Model },
+    /// A route that answers without end, with a model whose workers it would keep.
+    LiveRoute { path: String, model: Model },
     /// What the loop itself needs can't be had.
     Loop(io::Error),
 }
@@ -579,6 +599,12 @@ impl fmt::Display for Error {
             Error::Model { model, source } => write!(f, "cannot serve by {model}: {}", said(source)),
             Error::PerAddressMax { model } => {
                 write!(f, "connections of one address can't be counted by {model}; try threads, or fork that waits")
+            }
+            Error::LiveRoute { path, model } => {
+                write!(
+                    f,
+                    "{path} answers without end, and would keep a worker of {model} for each that listens; try reactor, or coroutines"
+                )
             }
             Error::Loop(error) => write!(f, "the loop cannot run: {}", said(error)),
         }

@@ -16,11 +16,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 use tripoll::http::{Body, Limits, Reject, StatusCode};
+use tripoll::models::Reap;
 use tripoll::poller::Strategy;
 use tripoll::protocol::MinRate;
 use tripoll::reactor;
 use tripoll::router::RouteError;
-use tripoll::{Backend, Error, HttpServer, Response, Trigger};
+use tripoll::{Backend, Error, HttpServer, Model, Response, Trigger};
 
 on_every_backend! {
     addresses_are_known_before_it_runs,
@@ -265,6 +266,31 @@ fn what_cannot_be_bound_says_what_to_try() {
         let error = error(server);
         assert!(parts.iter().all(|part| error.contains(part)) && !error.contains('\n'), "{error:?} has not {parts:?}");
         assert!(!error.contains("os error"), "{error:?} is for a person");
+    }
+}
+
+#[test]
+fn what_answers_without_end_needs_one_loop() {
+    let with = |model| {
+        let server = HttpServer::new("127.0.0.1:0", ".").model(model);
+        server
+            .route_live("GET", "/news", |_| Response::events(1000, |_| ()))
+            .bind()
+            .err()
+            .map(|error| error.to_string())
+    };
+    for model in [Model::Reactor, Model::Coroutines] {
+        assert_eq!(with(model), None, "{model}");
+    }
+    for model in [
+        Model::Iterative,
+        Model::Fork { reap: Reap::Wait },
+        Model::Prefork { workers: 2 },
+        Model::Threads,
+        Model::ThreadPool { workers: 2 },
+    ] {
+        let error = with(model).expect("an error");
+        assert!(["/news", &model.to_string(), "try reactor"].iter().all(|part| error.contains(part)), "{error}");
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn bind(
         .trigger(options.trigger)
         .model(if options.coroutines { Model::Coroutines } else { Model::Reactor })
         .on_notice(|notice| eprintln!("{notice}"))
-        .route("GET", "/room", socket::route(room, options.heartbeat));
+        .route_live("GET", "/room", socket::route(room, options.heartbeat));
     let mut server = page::serve(server).bind()?;
 
     let address = format!("{}:{}", options.bind, options.line_port);

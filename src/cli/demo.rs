@@ -49,11 +49,11 @@ pub fn add_streams(server: HttpServer, demo: &Arc<Demo>) -> HttpServer {
     let [told, watched] = [0; 2].map(|_| demo.clone());
     server
         // The counters, told once a second.
-        .route("GET", "/events", move |_| {
+        .route_live("GET", "/events", move |_| {
             let (demo, first) = (told.clone(), told.reading());
             Response::events(WAITING_BYTES_MAX, move |events| demo.live.hear_counters(events, &first))
         })
-        .route("GET", "/turns", move |_| {
+        .route_live("GET", "/turns", move |_| {
             let demo = watched.clone();
             Response::events(WAITING_BYTES_MAX, move |events| demo.live.hear_turns(events))
         })

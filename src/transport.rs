@@ -11,6 +11,15 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// One sendfile moves at most this much: one call for a whole MiB costs less than pieces of it, and more would be a turn of its own.
 const SEND_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// What becomes of what a connection receives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its link is driven.
+    Serving,
+    /// All is said and the sending side shut: what comes is thrown away until the peer closes too.
+    Lingering,
+}
+
 /// What accept(2) gave.
 pub enum Accepted {
     /// A connection.

@@ -6,7 +6,7 @@
 use super::canvas::{Bar, Canvas, Line, Scale};
 use super::model_charts;
 use super::plan::{Cell, Offer, Work};
-use super::row::{Row, Summary, summaries};
+use super::row::{Row, Summary, names, summaries};
 use super::run::{Run, Subject};
 use super::text::thousands;
 use std::collections::BTreeSet;
@@ -42,17 +42,6 @@ pub fn charts(run: &Run) -> Vec<Chart> {
 pub type Group<'a> = Vec<Summary<'a>>;
 type Value = fn(&Row) -> f64;
 
-/// Contestants in the order in which they come.
-fn names<'a>(groups: &[&'a Group<'a>]) -> Vec<&'a str> {
-    let mut names: Vec<&str> = Vec::new();
-    for summary in groups.iter().flat_map(|group| group.iter()) {
-        if !names.contains(&summary.strategy) {
-            names.push(summary.strategy);
-        }
-    }
-    names
-}
-
 /// A line a contestant, a point a group.
 pub fn lines(groups: &[&Group<'_>], x: impl Fn(&Summary<'_>) -> f64, y: impl Fn(&Row) -> f64) -> Vec<Line> {
     let line = |name: &str| {
@@ -61,7 +50,7 @@ pub fn lines(groups: &[&Group<'_>], x: impl Fn(&Summary<'_>) -> f64, y: impl Fn(
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Line { name: name.to_string(), points }
     };
-    names(groups).into_iter().map(line).collect()
+    names(groups.iter().flat_map(|group| group.iter())).into_iter().map(line).collect()
 }
 
 fn cpu_over_idle(groups: &[Group<'_>]) -> Option<Chart> {
@@ -228,7 +217,7 @@ fn cliff(run: &Run) -> Option<Chart> {
 
 fn spread(groups: &[Group<'_>]) -> Option<Chart> {
     let closed: Vec<&Group<'_>> = groups.iter().filter(|group| group[0].cell.offer == Offer::Closed).collect();
-    let names = names(&closed);
+    let names = names(closed.iter().flat_map(|group| group.iter()));
     let mut dots = Vec::new();
     for (at, name) in names.iter().enumerate() {
         for one in closed.iter().flat_map(|group| group.iter()).filter(|one| one.strategy == *name) {

@@ -4,7 +4,7 @@
 //! that is said.
 
 use super::plan::{self, Contestant, Work};
-use super::row::{Row, Summary, summaries};
+use super::row::{Row, Summary, names, summaries};
 use super::run::{Run, Subject};
 use super::site::{COMPUTING, SLOW};
 use super::story::{NO_VERDICT, SAME, least, most, overlap, taken};
@@ -146,13 +146,7 @@ impl<'a> Found<'a> {
 
     /// Models in the order in which they come.
     fn names(&self) -> Vec<&'a str> {
-        let mut names: Vec<&str> = Vec::new();
-        for one in self.0.iter().flatten() {
-            if !names.contains(&one.strategy) {
-                names.push(one.strategy);
-            }
-        }
-        names
+        names(self.0.iter().flatten())
     }
 }
 

@@ -269,6 +269,17 @@ impl Summary<'_> {
     }
 }
 
+/// Contestants in the order in which they come.
+pub fn names<'a, 'b: 'a>(summaries: impl Iterator<Item = &'a Summary<'b>>) -> Vec<&'b str> {
+    let mut names: Vec<&str> = Vec::new();
+    for summary in summaries {
+        if !names.contains(&summary.strategy) {
+            names.push(summary.strategy);
+        }
+    }
+    names
+}
+
 /// Cells in their order, of each the contestants in theirs.
 pub fn summaries(rows: &[Row]) -> Vec<Vec<Summary<'_>>> {
     let mut groups: Vec<Vec<Summary<'_>>> = Vec::new();

@@ -90,7 +90,7 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
     let rate = quick.rows[0].offered_per_second.map_or(0, |rate| rate as u64);
     let (worst, best) = (slow.median(|row| row.p99), quick.median(|row| row.p99));
     let at = format!("At {} requests/s, counted from when each was due,", thousands(rate));
-    let disturbed = sound.iter().map(|one| one.median(Row::disturbed)).fold(0.0, f64::max) * 100.0;
+    let disturbed = disturbed_percent(sound);
     let is_noise = overlap(slow, quick, |row| row.p99);
     match sound.iter().find(|one| one.is_generators()) {
         Some(_) if disturbed >= DISTURBED_PERCENT => {
@@ -99,7 +99,7 @@ fn by_latency(sound: &[&Summary<'_>]) -> String {
             )
         }
         Some(_) => format!("{at} the generator itself was late: {NO_VERDICT}"),
-        None if taken(sound).is_some() => {
+        None if disturbed >= TAKEN_PERCENT => {
             format!("{at} other programs took {disturbed:.0} % of the time of these cores: {NO_VERDICT}")
         }
         None if is_noise => {
@@ -124,8 +124,12 @@ pub fn overlap(more: &Summary<'_>, less: &Summary<'_>, value: fn(&Row) -> f64) -
 
 /// The percentage of the time that other programs took, where it was so much that requests a second and latencies are theirs.
 pub fn taken(sound: &[&Summary<'_>]) -> Option<f64> {
-    let disturbed = sound.iter().map(|one| one.median(Row::disturbed)).fold(0.0, f64::max) * 100.0;
+    let disturbed = disturbed_percent(sound);
     (disturbed >= TAKEN_PERCENT).then_some(disturbed)
+}
+
+fn disturbed_percent(sound: &[&Summary<'_>]) -> f64 {
+    sound.iter().map(|one| one.median(Row::disturbed)).fold(0.0, f64::max) * 100.0
 }
 
 /// The one with the most of it.

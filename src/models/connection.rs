@@ -13,7 +13,7 @@ use crate::poller::Direction;
 use crate::protocol::{Cue, Deadline, Driver, Link, Now, Outbox, Protocol};
 use crate::reactor::{Notice, Pace};
 use crate::sys::{Calls, Kernel, Linux};
-use crate::transport::{self, Received, Settled};
+use crate::transport::{self, Received, Settled, Stage};
 use std::cell::RefCell;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,14 +81,6 @@ pub(super) struct Connection<'a> {
     told: u8,
     /// To be told when it is over.
     ticket: Option<u32>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The link is driven.
-    Serving,
-    /// All is said and the sending side shut: what comes is thrown away until the peer closes too.
-    Lingering,
 }
 
 /// What the kernel did not take yet.

@@ -2,11 +2,11 @@
 //!
 //! Invariant: a listener that can't accept is not watched, or its readiness would make the loop spin.
 
-use super::{Connection, Notice, Reactor, Source, Stage, Visitor};
+use super::{Connection, Notice, Reactor, Source, Visitor};
 use crate::poller::{Direction, Event, Interest, Token};
 use crate::protocol::{Cue, Deadline, Link, Protocol};
 use crate::sys::Kernel;
-use crate::transport::{self, Accepted};
+use crate::transport::{self, Accepted, Stage};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};

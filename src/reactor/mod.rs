@@ -37,7 +37,7 @@ use crate::protocol::{Accept, Cue, Deadline, Driver, Link, Now, Outbox, Protocol
 use crate::slab::Slab;
 use crate::sys::{Kernel, Linux};
 use crate::timer::Timers;
-use crate::transport::{self, Received, Settled};
+use crate::transport::{self, Received, Settled, Stage};
 use accepting::{EVENTS_PER_LOOK, turn_length};
 use origins::Origins;
 use remote::Remote;
@@ -114,14 +114,6 @@ struct Connection {
     stage: Stage,
     /// It came by a listener: it is counted, and a loop that goes down waits for it.
     is_accepted: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The link is driven.
-    Serving,
-    /// All is said and the sending side shut: what comes is thrown away until the peer closes too.
-    Lingering,
 }
 
 /// What the kernel did not take yet.

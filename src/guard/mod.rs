@@ -11,8 +11,7 @@ mod users;
 pub use users::{UserError, Users};
 
 use crate::http::{Answer, Inquiry, Method, Reception, Reject, Request, Service};
-use memchr::memchr;
-use std::net::Ipv4Addr;
+use memchr::{memchr, memrchr};
 
 /// What is asked of a request: of none anything, by default.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +51,7 @@ impl Rules {
     }
 
     fn judge(&self, request: &Request<'_>) -> Verdict {
-        if self.hosts.as_ref().is_some_and(|names| !is_own_host(request.host(), names)) {
+        if self.hosts.as_ref().is_some_and(|names| !is_own_host(request.host, names)) {
             return Verdict::Refuse(Reject::ForeignHost);
         }
         if self.own_pages_only && may_change(request) && !is_of_own_page(request) {
@@ -72,15 +71,21 @@ fn may_change(request: &Request<'_>) -> bool {
 }
 
 /// Whether a host, with its port or without, is an IP address, localhost, or one of `names`. None at all is no other site's either.
-fn is_own_host(host: &str, names: &[String]) -> bool {
-    let name = memchr(b':', host.as_bytes()).map_or(host, |at| &host[..at]);
-    if host.starts_with('[') || name.is_empty() || name.parse::<Ipv4Addr>().is_ok() {
+fn is_own_host(host: &[u8], names: &[String]) -> bool {
+    let name = memchr(b':', host).map_or(host, |at| &host[..at]);
+    // No name ends in a number: what does, browsers take for an IPv4 address, or for nothing (WHATWG URL, "ends in a number").
+    let is_number = |label: &[u8]| !label.is_empty() && label.iter().all(u8::is_ascii_digit);
+    if host.starts_with(b"[") || name.is_empty() || is_number(last_label(name)) {
         return true;
     }
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = name.strip_suffix(b".").unwrap_or(name);
     // RFC 6761 §6.3: names beneath localhost lead to this machine too.
-    let top = name.rsplit_once('.').map_or(name, |(_, top)| top);
-    top.eq_ignore_ascii_case("localhost") || names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    let is_local = last_label(name).eq_ignore_ascii_case(b"localhost");
+    is_local || names.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name))
+}
+
+fn last_label(name: &[u8]) -> &[u8] {
+    memrchr(b'.', name).map_or(name, |dot| &name[dot + 1..])
 }
 
 /// Whether no field says that another origin's page asks. Of several fields each must say so.
@@ -156,7 +161,7 @@ mod tests {
             "",
             ":8000",
         ] {
-            assert!(is_own_host(host, &names), "{host}");
+            assert!(is_own_host(host.as_bytes(), &names), "{host}");
         }
         for host in [
             "evil.example",
@@ -171,7 +176,7 @@ mod tests {
             "my",
             "%6cocalhost",
         ] {
-            assert!(!is_own_host(host, &names), "{host}");
+            assert!(!is_own_host(host.as_bytes(), &names), "{host}");
         }
     }
 

@@ -29,7 +29,8 @@ pub struct Target<'a> {
 pub struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) target: Target<'a>,
-    pub(crate) host: &'a str,
+    /// Of ASCII.
+    pub(crate) host: &'a [u8],
     pub(crate) version: Version,
     pub(crate) fields: Fields<'a>,
     pub(crate) framing: Framing,
@@ -63,7 +64,7 @@ impl<'a> Request<'a> {
     /// The host that is asked, and its port where one is named (RFC 9112 §3.3): from the target where that is a whole URL, which goes before
     /// the Host field; empty where nobody says it. Ask this and not `fields()`.
     pub fn host(&self) -> &'a str {
-        self.host
+        std::str::from_utf8(self.host).expect("a host is ASCII")
     }
 
     /// What the client understands.

@@ -32,9 +32,9 @@ impl Bell {
         self.asleep.store(true, Ordering::SeqCst);
     }
 
-    /// The loop is back: news need not ring.
+    /// The loop is back: news need not ring. Who sees this late rings for nothing, so it need not be seen at once.
     pub fn wakes_up(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.asleep.store(false, Ordering::Relaxed);
     }
 
     /// There is news, put where the loop looks before this call.

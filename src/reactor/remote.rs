@@ -15,10 +15,17 @@ use std::time::Duration;
 
 /// The part of a loop that other threads see.
 pub struct Remote {
-    woken: Mutex<BTreeSet<Token>>,
+    news: Mutex<News>,
+    /// There is some. Changed under its lock, looked at without: in most turns there is none.
+    has_news: AtomicBool,
     bell: Bell,
     stopped: AtomicBool,
-    shutdown: Mutex<Option<Shutdown>>,
+}
+
+#[derive(Default)]
+struct News {
+    woken: BTreeSet<Token>,
+    shutdown: Option<Shutdown>,
 }
 
 /// How a loop goes down: it accepts no more, and ends when the last connection does.
@@ -32,26 +39,20 @@ pub struct Shutdown {
 
 impl Remote {
     pub fn new() -> io::Result<Remote> {
-        Ok(Remote {
-            woken: Mutex::default(),
-            bell: Bell::new()?,
-            stopped: AtomicBool::new(false),
-            shutdown: Mutex::default(),
-        })
+        let (has_news, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Remote { news: Mutex::default(), has_news, bell: Bell::new()?, stopped })
     }
 
     /// The loop is about to wait. Whether it may sleep: news that came before this call did not ring.
     pub fn falls_asleep(&self) -> bool {
         self.bell.falls_asleep();
-        let is_asked = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        !is_asked && !self.is_stopped() && self.woken().is_empty()
+        !self.has_news.load(Ordering::SeqCst) && !self.is_stopped()
     }
 
     /// Moves the tokens that were woken into `into`.
     pub fn take_woken(&self, into: &mut Vec<Token>) {
-        let mut woken = self.woken();
-        if !woken.is_empty() {
-            into.extend(std::mem::take(&mut *woken));
+        if self.has_news.load(Ordering::SeqCst) {
+            self.change(|news| into.extend(std::mem::take(&mut news.woken)));
         }
     }
 
@@ -65,7 +66,7 @@ impl Remote {
 
     /// The shutdown that was asked for since the last call.
     pub fn take_shutdown(&self) -> Option<Shutdown> {
-        self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.has_news.load(Ordering::SeqCst).then(|| self.change(|news| news.shutdown.take())).flatten()
     }
 
     /// Makes the waker of a connection.
@@ -73,8 +74,11 @@ impl Remote {
         Waker::from(Arc::new(TokenWaker { remote: self.clone(), token }))
     }
 
-    fn woken(&self) -> std::sync::MutexGuard<'_, BTreeSet<Token>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change<R>(&self, change: impl FnOnce(&mut News) -> R) -> R {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut news);
+        self.has_news.store(!news.woken.is_empty() || news.shutdown.is_some(), Ordering::SeqCst);
+        result
     }
 }
 
@@ -95,7 +99,7 @@ impl Wake for TokenWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.remote.woken().insert(self.token);
+        self.remote.change(|news| news.woken.insert(self.token));
         self.remote.bell.ring();
     }
 }
@@ -107,7 +111,7 @@ pub struct Handle(pub(super) Arc<Remote>);
 impl Handle {
     /// Makes the loop go down in good order: [`run`](super::Reactor::run) returns when all is finished.
     pub fn shut_down(&self, shutdown: Shutdown) {
-        *self.0.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shutdown);
+        self.0.change(|news| news.shutdown = Some(shutdown));
         self.0.bell.ring();
     }
 

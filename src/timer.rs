@@ -25,6 +25,8 @@ const NIL: u32 = u32::MAX;
 pub struct Timers {
     /// Instants are kept as nanoseconds since then.
     base: Instant,
+    /// What time it is.
+    now_ns: u64,
     nodes: Vec<Node>,
     /// Of each node, beside it: together they would take a third more.
     places: Vec<Place>,
@@ -59,16 +61,22 @@ struct List {
 impl Timers {
     /// No deadlines. None can be before `base`.
     pub fn new(base: Instant) -> Timers {
-        Timers { base, nodes: Vec::new(), places: Vec::new(), lists: Vec::new(), heap: BinaryHeap::new(), in_heap: 0 }
+        let (nodes, places, lists) = (Vec::new(), Vec::new(), Vec::new());
+        Timers { base, now_ns: 0, nodes, places, lists, heap: BinaryHeap::new(), in_heap: 0 }
     }
 
-    /// Replaces the deadline of `slot`, counted from `now`.
-    pub fn set(&mut self, slot: u32, deadline: Deadline, now: Instant) {
+    /// Says what time it is, until it is said again.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now_ns = self.nanos(now);
+    }
+
+    /// Replaces the deadline of `slot`, counted from now.
+    pub fn set(&mut self, slot: u32, deadline: Deadline) {
         self.clear(slot);
         match deadline {
             Deadline::Never => {}
-            Deadline::Idle(after) => self.set_after(slot, true, after, now),
-            Deadline::After(after) => self.set_after(slot, false, after, now),
+            Deadline::Idle(after) => self.set_after(slot, true, after),
+            Deadline::After(after) => self.set_after(slot, false, after),
             Deadline::At(at) => self.push_heap(slot, self.nanos(at)),
         }
     }
@@ -109,9 +117,9 @@ impl Timers {
         }
     }
 
-    /// The nearest deadline.
-    pub fn next(&mut self) -> Option<Instant> {
-        self.nearest().map(|(at_ns, _)| self.base + Duration::from_nanos(at_ns))
+    /// How far away the nearest deadline is; none where it has passed.
+    pub fn next(&mut self) -> Option<Duration> {
+        self.nearest().map(|(at_ns, _)| Duration::from_nanos(at_ns.saturating_sub(self.now_ns)))
     }
 
     fn nearest(&mut self) -> Option<(u64, u32)> {
@@ -134,18 +142,18 @@ impl Timers {
         idle.min_by_key(|list| since(list)).map(|list| list.front)
     }
 
-    /// Takes the slot with the nearest deadline, if that is not after `now`: they pass in their order.
-    pub fn expire(&mut self, now: Instant) -> Option<u32> {
+    /// Takes the slot with the nearest deadline, if that has passed: they pass in their order.
+    pub fn expire(&mut self) -> Option<u32> {
         let (at_ns, slot) = self.nearest()?;
-        if at_ns > self.nanos(now) {
+        if at_ns > self.now_ns {
             return None;
         }
         self.clear(slot);
         Some(slot)
     }
 
-    fn set_after(&mut self, slot: u32, idle: bool, after: Duration, now: Instant) {
-        let at_ns = self.nanos(now).saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+    fn set_after(&mut self, slot: u32, idle: bool, after: Duration) {
+        let at_ns = self.now_ns.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
         let Some(list) = self.list(idle, after) else { return self.push_heap(slot, at_ns) };
         let back = std::mem::replace(&mut self.lists[list].back, slot);
         match back {
@@ -215,8 +223,18 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
+    fn set(timers: &mut Timers, slot: u32, deadline: Deadline, now: Instant) {
+        timers.set_now(now);
+        timers.set(slot, deadline);
+    }
+
+    fn expire(timers: &mut Timers, now: Instant) -> Option<u32> {
+        timers.set_now(now);
+        timers.expire()
+    }
+
     fn all_expired(timers: &mut Timers, now: Instant) -> Vec<u32> {
-        let mut slots: Vec<_> = std::iter::from_fn(|| timers.expire(now)).collect();
+        let mut slots: Vec<_> = std::iter::from_fn(|| expire(timers, now)).collect();
         slots.sort_unstable();
         slots
     }
@@ -228,12 +246,12 @@ mod tests {
             &[("idle", Deadline::Idle(2 * S)), ("after", Deadline::After(2 * S)), ("at", Deadline::At(base + 2 * S))];
         for (case, deadline) in cases {
             let mut timers = Timers::new(base);
-            timers.set(5, *deadline, base);
+            set(&mut timers, 5, *deadline, base);
             assert_eq!(timers.get(5), *deadline, "{case}");
-            assert_eq!(timers.next(), Some(base + 2 * S), "{case}");
-            assert_eq!(timers.expire(base + 2 * S - Duration::from_nanos(1)), None, "{case}");
-            assert_eq!(timers.expire(base + 2 * S), Some(5), "{case}");
-            assert_eq!(timers.expire(base + 9 * S), None, "{case}");
+            assert_eq!(timers.next(), Some(2 * S), "{case}");
+            assert_eq!(expire(&mut timers, base + 2 * S - Duration::from_nanos(1)), None, "{case}");
+            assert_eq!(expire(&mut timers, base + 2 * S), Some(5), "{case}");
+            assert_eq!(expire(&mut timers, base + 9 * S), None, "{case}");
             assert_eq!(timers.next(), None, "{case}");
         }
     }
@@ -250,9 +268,9 @@ mod tests {
             Deadline::After(3 * S),
         ];
         for (slot, deadline) in deadlines.into_iter().enumerate() {
-            timers.set(slot as u32, deadline, base);
+            set(&mut timers, slot as u32, deadline, base);
         }
-        let passed: Vec<_> = std::iter::from_fn(|| timers.expire(base + 9 * S)).collect();
+        let passed: Vec<_> = std::iter::from_fn(|| expire(&mut timers, base + 9 * S)).collect();
         assert_eq!(passed, [2, 1, 4, 3, 0]);
     }
 
@@ -263,12 +281,12 @@ mod tests {
         for first in kinds {
             for second in [Deadline::Idle(5 * S), Deadline::After(5 * S), Deadline::At(base + 5 * S)] {
                 let mut timers = Timers::new(base);
-                timers.set(0, first, base);
-                timers.set(0, second, base);
-                assert_eq!(timers.next(), Some(base + 5 * S), "{first:?}, {second:?}");
-                assert_eq!(timers.expire(base + 2 * S), None, "{first:?}, {second:?}");
-                timers.set(0, Deadline::Never, base);
-                assert_eq!((timers.next(), timers.expire(base + 9 * S)), (None, None), "{first:?}, {second:?}");
+                set(&mut timers, 0, first, base);
+                set(&mut timers, 0, second, base);
+                assert_eq!(timers.next(), Some(5 * S), "{first:?}, {second:?}");
+                assert_eq!(expire(&mut timers, base + 2 * S), None, "{first:?}, {second:?}");
+                set(&mut timers, 0, Deadline::Never, base);
+                assert_eq!((timers.next(), expire(&mut timers, base + 9 * S)), (None, None), "{first:?}, {second:?}");
             }
         }
     }
@@ -279,7 +297,7 @@ mod tests {
         for leaves in 0..4 {
             let mut timers = Timers::new(base);
             for slot in 0..4 {
-                timers.set(slot, Deadline::Idle(S), base);
+                set(&mut timers, slot, Deadline::Idle(S), base);
             }
             timers.clear(leaves);
             let stay: Vec<u32> = (0..4).filter(|slot| *slot != leaves).collect();
@@ -292,10 +310,10 @@ mod tests {
         let base = Instant::now();
         let mut timers = Timers::new(base + S);
         assert_eq!(timers.longest_idle(), None);
-        timers.set(0, Deadline::After(S), base + S);
-        timers.set(1, Deadline::Idle(9 * S), base + 3 * S);
-        timers.set(2, Deadline::Idle(5 * S), base + 2 * S);
-        timers.set(3, Deadline::Idle(5 * S), base + 4 * S);
+        set(&mut timers, 0, Deadline::After(S), base + S);
+        set(&mut timers, 1, Deadline::Idle(9 * S), base + 3 * S);
+        set(&mut timers, 2, Deadline::Idle(5 * S), base + 2 * S);
+        set(&mut timers, 3, Deadline::Idle(5 * S), base + 4 * S);
         for want in [Some(2), Some(1), Some(3), None] {
             assert_eq!(timers.longest_idle(), want, "who waits for something is not idle");
             want.into_iter().for_each(|slot| timers.clear(slot));
@@ -307,10 +325,10 @@ mod tests {
         let base = Instant::now();
         let mut timers = Timers::new(base);
         for slot in 0..100 {
-            timers.set(slot, Deadline::After(S * (slot + 1)), base);
+            set(&mut timers, slot, Deadline::After(S * (slot + 1)), base);
         }
         for slot in 0..100 {
-            assert_eq!(timers.next(), Some(base + S * (slot + 1)));
+            assert_eq!(timers.next(), Some(S));
             assert_eq!(all_expired(&mut timers, base + S * (slot + 1)), [slot]);
         }
     }
@@ -320,8 +338,8 @@ mod tests {
         let base = Instant::now();
         let mut timers = Timers::new(base);
         for n in 0..10_000 {
-            timers.set(3, Deadline::At(base + S * n), base);
-            timers.set(4, Deadline::At(base + S), base);
+            set(&mut timers, 3, Deadline::At(base + S * n), base);
+            set(&mut timers, 4, Deadline::At(base + S), base);
         }
         assert!(timers.heap.len() <= 2 * 2 + 64, "{}", timers.heap.len());
         assert_eq!(all_expired(&mut timers, base + S * 20_000), [3, 4]);
@@ -331,7 +349,7 @@ mod tests {
     fn a_time_before_the_base_is_the_base() {
         let base = Instant::now() + S;
         let mut timers = Timers::new(base);
-        timers.set(0, Deadline::At(base - S), base - S);
-        assert_eq!(timers.expire(base), Some(0));
+        set(&mut timers, 0, Deadline::At(base - S), base - S);
+        assert_eq!(expire(&mut timers, base), Some(0));
     }
 }

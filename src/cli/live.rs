@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tripoll::http::{Event, Events};
@@ -21,7 +22,13 @@ const TURNS_TOLD_MAX: usize = 24;
 
 /// Both audiences. Handlers let listeners in, the loop tells them.
 #[derive(Clone)]
-pub struct Live(Arc<Mutex<State>>);
+pub struct Live(Arc<Shared>);
+
+struct Shared {
+    /// Somebody is in an audience. Looked at in each turn of the loop, without a lock.
+    is_heard: AtomicBool,
+    state: Mutex<State>,
+}
 
 struct State {
     counters: Audience,
@@ -51,12 +58,19 @@ impl Live {
     pub fn new() -> Live {
         let audience = |interval| Audience { listeners: Vec::new(), interval, next: None };
         let (counters, turns) = (audience(COUNTERS_INTERVAL), audience(TURNS_INTERVAL));
-        Live(Arc::new(Mutex::new(State { counters, turns, gathered: Gathered::default() })))
+        let state = Mutex::new(State { counters, turns, gathered: Gathered::default() });
+        Live(Arc::new(Shared { is_heard: AtomicBool::new(false), state }))
+    }
+
+    /// Whether anybody hears of anything.
+    pub fn is_heard(&self) -> bool {
+        self.0.is_heard.load(Ordering::Acquire)
     }
 
     /// Lets somebody hear of the counters, beginning with `first`.
     pub fn hear_counters(&self, events: Events, first: &Value) {
         self.state().counters.let_in(events, first);
+        self.0.is_heard.store(true, Ordering::Release);
     }
 
     /// Lets somebody hear of the turns.
@@ -66,6 +80,7 @@ impl Live {
             state.gathered = Gathered::default(); // What the last listener left.
         }
         state.turns.let_in(events, &Gathered::default().tell());
+        self.0.is_heard.store(true, Ordering::Release);
     }
 
     /// Notes a turn of the loop.
@@ -78,10 +93,10 @@ impl Live {
 
     /// Tells what is due, `reading` being the counters then. After how long it has something to tell again.
     pub fn tell(&self, now: impl FnOnce() -> Instant, reading: impl FnOnce() -> Value) -> Option<Duration> {
-        let mut state = self.state();
-        if state.counters.listeners.is_empty() && state.turns.listeners.is_empty() {
+        if !self.is_heard() {
             return None;
         }
+        let mut state = self.state();
         let now = now();
         if state.counters.is_due(now) {
             state.counters.tell(&reading());
@@ -90,12 +105,14 @@ impl Live {
             let gathered = std::mem::take(&mut state.gathered);
             state.turns.tell(&gathered.tell());
         }
+        let is_heard = !state.counters.listeners.is_empty() || !state.turns.listeners.is_empty();
+        self.0.is_heard.store(is_heard, Ordering::Release);
         let next = state.counters.next.into_iter().chain(state.turns.next).min();
         next.map(|at| at.saturating_duration_since(now))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -102,7 +102,9 @@ fn serve(options: Options, users: Option<Users>) -> Result<(), String> {
     say_where(&server, &directory, &options, &confinement);
     let (trace, shown) = (options.trace_loop.then(|| console.clone()), demo.clone());
     if trace.is_some() || shown.is_some() {
-        server.reactor().on_turn(move |turn| {
+        let (is_traced, heard) = (trace.is_some(), shown.clone());
+        let is_heard = move || is_traced || heard.as_ref().is_some_and(|demo| demo.live.is_heard());
+        server.reactor().on_turn(is_heard, move |turn| {
             trace.iter().for_each(|console| lock(console).trace(turn));
             shown.iter().for_each(|demo| demo.live.note(turn));
         });

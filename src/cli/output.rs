@@ -56,6 +56,9 @@ impl Lines {
 
     /// Writes what the reader takes now. Whether something is left.
     pub fn flush(&mut self) -> bool {
+        if self.queue.is_empty() {
+            return false; // Nothing was said in most turns of the loop.
+        }
         let mut gone = 0;
         while gone < self.queue.len() {
             // Up to PIPE_BUF bytes enter a pipe together or not at all (pipe(7)); whole lines, so that nobody else's comes between.

@@ -226,8 +226,9 @@ impl Core {
         self.ready.bell.falls_asleep();
         let timeout = match self.ready.is_empty() {
             true => {
-                let next = self.sleepers.borrow_mut().timers.next();
-                next.map(|at| at.saturating_duration_since(Instant::now())).into_iter().chain(timeout).min()
+                let timers = &mut self.sleepers.borrow_mut().timers;
+                timers.set_now(Instant::now());
+                timers.next().into_iter().chain(timeout).min()
             }
             false => Some(Duration::ZERO),
         };
@@ -306,7 +307,8 @@ impl Core {
     pub fn fall_asleep(&self, until: Deadline) -> Token {
         let Sleepers { timers, sleeps } = &mut *self.sleepers.borrow_mut();
         let token = sleeps.insert(Sleeping { task: self.at_work.get(), waker: None });
-        timers.set(token.index, until, Instant::now());
+        timers.set_now(Instant::now());
+        timers.set(token.index, until);
         token
     }
 
@@ -358,7 +360,8 @@ impl Sleepers {
 
     /// Takes out those whose sleep is over.
     fn expire(&mut self, now: Instant, into: &mut Vec<Waker>) {
-        while let Some(slot) = self.timers.expire(now) {
+        self.timers.set_now(now);
+        while let Some(slot) = self.timers.expire() {
             let token = self.sleeps.token(slot).expect("each timer has a sleep");
             into.extend(self.sleeps.remove(token).and_then(|sleep| sleep.waker));
         }

@@ -182,7 +182,7 @@ impl<K: Kernel> Reactor<K> {
         if !std::mem::replace(&mut listener.rests, true) {
             self.resting.push(token);
         }
-        self.timers.set(token.index, Deadline::After(ACCEPT_RETRY), self.now.monotonic);
+        self.timers.set(token.index, Deadline::After(ACCEPT_RETRY));
     }
 
     pub(super) fn resume_listener(&mut self, token: Token) {
@@ -193,7 +193,7 @@ impl<K: Kernel> Reactor<K> {
                     listener.rests = false;
                     self.resting.retain(|resting| *resting != token);
                 }
-                Err(_) => self.timers.set(token.index, Deadline::After(ACCEPT_RETRY), self.now.monotonic),
+                Err(_) => self.timers.set(token.index, Deadline::After(ACCEPT_RETRY)),
             }
         }
     }

@@ -249,9 +249,11 @@ impl<K: Kernel> Reactor<K> {
         self.after_turn = Box::new(act);
     }
 
-    /// Who is told of each turn at its end; it costs one more look at the clock. Called on the loop's thread: it must not block.
-    pub fn on_turn(&mut self, tell: impl FnMut(&Turn) + 'static) {
-        self.trace = Some(Trace::new(Box::new(tell), self.poller.counters(), self.kernel.monotonic()));
+    /// Who is told of each turn at its end, while `is_heard` says that somebody hears of it: then it costs one more look at the clock. Both
+    /// are called on the loop's thread: they must not block.
+    pub fn on_turn(&mut self, is_heard: impl Fn() -> bool + 'static, tell: impl FnMut(&Turn) + 'static) {
+        let now = (self.poller.counters(), self.kernel.monotonic());
+        self.trace = Some(Trace::new(is_heard, tell, now));
     }
 
     /// From now on `meter` shows the counters too.
@@ -305,8 +307,11 @@ impl<K: Kernel> Reactor<K> {
         }
         self.go_down();
         self.slots.reuse_released(); // 7
-        if let Some(trace) = &mut self.trace {
-            trace.turn(self.counters.turns, self.poller.counters(), self.now.monotonic, self.kernel.monotonic());
+        if let Some(trace) = &mut self.trace
+            && trace.is_heard()
+        {
+            let now = (self.poller.counters(), self.kernel.monotonic());
+            trace.turn(self.counters.turns, self.now.monotonic, now);
         }
         self.after_turn_by = (self.after_turn)().and_then(|time| self.now.monotonic.checked_add(time));
         self.meter.show(self.counters());
@@ -315,13 +320,15 @@ impl<K: Kernel> Reactor<K> {
 
     fn read_clock(&mut self) {
         self.now = Now { monotonic: self.kernel.monotonic(), wall: self.kernel.wall() };
+        self.timers.set_now(self.now.monotonic);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let nearest = self.timers.next().into_iter().chain(self.descent.next()).chain(self.after_turn_by).min();
-        let nearest = nearest.map(|at| at.saturating_duration_since(self.now.monotonic));
+        let at = self.descent.next().into_iter().chain(self.after_turn_by).min();
+        let nearest =
+            at.map(|at| at.saturating_duration_since(self.now.monotonic)).into_iter().chain(self.timers.next());
         let timeout = match self.remote.falls_asleep() {
-            true => nearest.into_iter().chain(timeout).min(),
+            true => nearest.chain(timeout).min(),
             false => Some(Duration::ZERO),
         };
         let passed_before = self.poller.counters().passed;
@@ -396,7 +403,7 @@ impl<K: Kernel> Reactor<K> {
 
     fn cue_expired(&mut self) {
         let mut expired = std::mem::take(&mut self.expired);
-        expired.extend(std::iter::from_fn(|| self.timers.expire(self.now.monotonic)));
+        expired.extend(std::iter::from_fn(|| self.timers.expire()));
         for slot in expired.drain(..) {
             let Some(token) = self.slots.token(slot) else { continue };
             match self.slots.get_mut(token) {
@@ -411,7 +418,7 @@ impl<K: Kernel> Reactor<K> {
                             self.kernel.reset_on_close(socket.as_fd());
                             self.close(token);
                         }
-                        Some(at) => self.timers.set(slot, Deadline::At(at), now),
+                        Some(at) => self.timers.set(slot, Deadline::At(at)),
                         None => {}
                     }
                 }
@@ -479,7 +486,7 @@ impl<K: Kernel> Reactor<K> {
                 // The timer stays where it is: what came meanwhile is seen when it passes, which costs less than setting it anew.
                 if is_new {
                     let first_look = self.limits.rate_min_of(link).first_look(self.limits.send_timeout);
-                    self.timers.set(token.index, Deadline::After(first_look), now);
+                    self.timers.set(token.index, Deadline::After(first_look));
                 } else if sent_bytes > 0 {
                     held.pace.note_sent(sent_bytes, now);
                 }
@@ -487,7 +494,7 @@ impl<K: Kernel> Reactor<K> {
             }
             Settled::Open { .. } => {
                 if let Some(deadline) = wish.or(held.map(|held| held.deadline)) {
-                    self.timers.set(token.index, deadline, now);
+                    self.timers.set(token.index, deadline);
                 }
             }
             Settled::Said | Settled::Over => {
@@ -522,7 +529,7 @@ impl<K: Kernel> Reactor<K> {
                 return self.close(token);
             }
         }
-        self.timers.set(token.index, Deadline::After(self.limits.linger_timeout), self.now.monotonic);
+        self.timers.set(token.index, Deadline::After(self.limits.linger_timeout));
     }
 
     /// Ends a connection, or a listener.

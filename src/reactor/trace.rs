@@ -33,21 +33,34 @@ impl fmt::Display for Turn {
 
 /// Who is told, and what it takes to tell the turns apart.
 pub(super) struct Trace {
+    is_heard: Box<dyn Fn() -> bool>,
     tell: Box<dyn FnMut(&Turn)>,
-    before: poller::Counters,
-    waiting_since: Instant,
+    /// The counters, and the time, when the turn before ended; of nobody's interest while nobody hears of it.
+    before: Option<(poller::Counters, Instant)>,
 }
 
 impl Trace {
-    pub(super) fn new(tell: Box<dyn FnMut(&Turn)>, before: poller::Counters, now: Instant) -> Trace {
-        Trace { tell, before, waiting_since: now }
+    /// `now`: as it is before the first turn.
+    pub(super) fn new(
+        is_heard: impl Fn() -> bool + 'static,
+        tell: impl FnMut(&Turn) + 'static,
+        now: (poller::Counters, Instant),
+    ) -> Trace {
+        Trace { is_heard: Box::new(is_heard), tell: Box::new(tell), before: Some(now) }
+    }
+
+    /// Whether somebody is to be told of this turn.
+    pub(super) fn is_heard(&mut self) -> bool {
+        let is_heard = (self.is_heard)();
+        self.before.take_if(|_| !is_heard);
+        is_heard
     }
 
     /// Tells of the turn that waited until `woken`, and begins the next.
-    pub(super) fn turn(&mut self, number: u64, after: poller::Counters, woken: Instant, now: Instant) {
-        let poller = after - std::mem::replace(&mut self.before, after);
-        let blocked = woken.saturating_duration_since(self.waiting_since);
-        self.waiting_since = now;
-        (self.tell)(&Turn { number, poller, blocked, dispatching: now.saturating_duration_since(woken) });
+    pub(super) fn turn(&mut self, number: u64, woken: Instant, (after, now): (poller::Counters, Instant)) {
+        if let Some((before, waiting_since)) = self.before.replace((after, now)) {
+            let (blocked, dispatching) = (woken.duration_since(waiting_since), now.duration_since(woken));
+            (self.tell)(&Turn { number, poller: after - before, blocked, dispatching });
+        }
     }
 }

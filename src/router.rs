@@ -170,11 +170,10 @@ impl Service for Router {
             return self.whole_server().into();
         }
         let Some((route, params)) = self.find(request) else {
-            return match (self.fallback.respond(request), &self.not_found) {
-                (Answer::Now(response), Some(handler)) if response.status() == StatusCode::NOT_FOUND => {
-                    handler(request).with_status(StatusCode::NOT_FOUND).into()
-                }
-                (answer, _) => answer,
+            let answer = self.fallback.respond(request);
+            return match &self.not_found {
+                Some(handler) if answer.is_not_found() => handler(request).with_status(StatusCode::NOT_FOUND).into(),
+                Some(_) | None => answer,
             };
         };
         match route.endpoint(request.method()) {

@@ -14,6 +14,7 @@ use super::coding::{Accepted, Coding};
 use super::path::Resolved;
 use super::representation::{Chosen, Representation};
 use super::root::{Root, Way};
+use crate::http::{Reject, Response};
 use crate::sys::FileState;
 use foldhash::fast::RandomState;
 use lru::LruCache;
@@ -112,24 +113,34 @@ impl Cache {
         self.bytes_max > 0
     }
 
-    /// The form of the file behind `path` that suits who asks, if it is here, and still what the file system has.
+    /// What `answer` makes of the form of the file behind `path` that suits who asks, if it is here, and still what the file system has. It is
+    /// let go where `answer` makes nothing of it.
+    ///
+    /// # Errors
+    /// Those of `answer`.
     pub(super) fn find(
         &self,
         root: &Root,
         path: &str,
         accepted: &Accepted,
         now: SystemTime,
-    ) -> Option<Arc<Representation>> {
+        answer: impl FnOnce(&Representation) -> Result<Option<Response>, Reject>,
+    ) -> Result<Option<Response>, Reject> {
         if !self.keeps() {
-            return None;
+            return Ok(None);
         }
         let mut kept = self.lock();
-        let entry = kept.entries.get_mut(path)?;
-        let found = entry.find(root, accepted, now);
-        if found.is_err() {
+        let Some(entry) = kept.entries.get_mut(path) else { return Ok(None) };
+        let found = entry.find(root, accepted, now).map(|place| place.and_then(|place| entry.forms[place].kept()));
+        let answered = match found {
+            Ok(Some(representation)) => answer(representation)?,
+            Ok(None) => return Ok(None),
+            Err(Changed) => None,
+        };
+        if answered.is_none() {
             kept.remove(path);
         }
-        found.ok().flatten()
+        Ok(answered)
     }
 
     /// Keeps the form that was chosen of the file behind `path`, which `at` names. What the client would have liked better was looked for
@@ -176,11 +187,6 @@ impl Cache {
         }
     }
 
-    /// Lets go of the file behind `path`.
-    pub(super) fn forget(&self, path: &str) {
-        self.lock().remove(path);
-    }
-
     /// Lets go of all that `at` names or is beneath it, under whatever path it was asked for, and of what it is a coded form of: it was
     /// changed here.
     pub(super) fn forget_changed(&self, at: &Resolved) {
@@ -222,13 +228,8 @@ fn plain(at: &Resolved) -> &[u8] {
 struct Changed;
 
 impl Entry {
-    /// The form that suits; `None` where it has to be looked for.
-    fn find(
-        &mut self,
-        root: &Root,
-        accepted: &Accepted,
-        now: SystemTime,
-    ) -> Result<Option<Arc<Representation>>, Changed> {
+    /// The place of the form that suits; `None` where it has to be looked for.
+    fn find(&mut self, root: &Root, accepted: &Accepted, now: SystemTime) -> Result<Option<usize>, Changed> {
         if self.compared != now {
             if root.state_of(&self.way, &self.at.path).ok() != Some(self.state) {
                 return Err(Changed);
@@ -236,11 +237,12 @@ impl Entry {
             self.compared = now;
         }
         for coding in accepted.codings() {
-            match &mut self.forms[Form::index(Some(*coding))] {
+            let place = Form::index(Some(*coding));
+            match &mut self.forms[place] {
                 // The clock on the wall may go back.
                 Form::Missing { until } if now < *until && now + MISSING_BELIEVED >= *until => {}
                 Form::Missing { .. } | Form::Unknown => return Ok(None),
-                Form::Kept { representation, state, compared } => {
+                Form::Kept { state, compared, .. } => {
                     if *compared != now {
                         let form = self.at.with_ending(coding.ending());
                         if root.state_of(&self.way, &form.path).ok() != Some(*state) {
@@ -248,11 +250,11 @@ impl Entry {
                         }
                         *compared = now;
                     }
-                    return Ok(Some(representation.clone()));
+                    return Ok(Some(place));
                 }
             }
         }
-        Ok(self.forms[Form::index(None)].kept().filter(|_| accepted.is_plain_accepted()).cloned())
+        Ok(accepted.is_plain_accepted().then_some(Form::index(None)))
     }
 }
 

@@ -53,6 +53,9 @@ impl Accepted {
     /// RFC 9110 §12.5.3. Without Accept-Encoding all is acceptable, and nothing is looked for: who does not say that it decodes gets no coding.
     pub(super) fn by(request: &Request<'_>) -> Accepted {
         let [plain, weights @ ..] = coding_weights(request, ["identity", "br", "zstd", "gzip"]);
+        if plain.is_none() && weights == [None; Coding::ALL.len()] {
+            return Accepted { codings: Coding::ALL, count: 0, is_plain_accepted: true };
+        }
         let weight = |coding: Coding| weights[coding as usize].unwrap_or(0);
         let is_liked = |coding: Coding| weight(coding) > 0 && weight(coding) >= plain.unwrap_or(0);
         let mut codings = Coding::ALL;

@@ -238,11 +238,9 @@ impl Files {
     /// Answers with what `path` names: from the cache, or from the file system.
     fn answer_path(&self, request: &Request<'_>, path: &str) -> Result<Answer, Reject> {
         let accepted = Accepted::by(request);
-        if let Some(representation) = self.cache.find(&self.root, path, &accepted, request.now()) {
-            match representation.answer(self, request, Hurry::No)? {
-                Some(response) => return Ok(response.into()),
-                None => self.cache.forget(path),
-            }
+        let answer = |kept: &Representation| kept.answer(self, request, Hurry::No);
+        if let Some(response) = self.cache.find(&self.root, path, &accepted, request.now(), answer)? {
+            return Ok(response.into());
         }
         let at = resolve(path, self.options.dot_names)?;
         for _ in 1..READ_TRIES {
@@ -355,8 +353,10 @@ impl Files {
 
 impl Service for Files {
     fn respond(&self, request: &Request<'_>) -> Answer {
-        let written = self.writer.as_ref().and_then(|writer| writer.respond(request));
-        written.unwrap_or_else(|| self.answer(request).unwrap_or_else(|reject| Response::from(reject).into()))
+        if let Some(written) = self.writer.as_ref().and_then(|writer| writer.respond(request)) {
+            return written;
+        }
+        self.answer(request).unwrap_or_else(|reject| Response::from(reject).into())
     }
 
     fn receive_body(&self, request: &Request<'_>) -> Reception {

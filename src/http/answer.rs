@@ -1,6 +1,6 @@
 //! What a handler says: a response, one that comes later, or another protocol.
 
-use super::{Reject, Request, Response};
+use super::{Reject, Request, Response, StatusCode};
 use crate::offload::Pool;
 use crate::protocol::Protocol;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,6 +63,11 @@ impl Answer {
     /// though the client be gone.
     pub fn offload(respond: impl FnOnce() -> Response + Send + 'static) -> Answer {
         Answer::Later(Later(Source::Thread(Box::new(respond))))
+    }
+
+    /// Whether it says 404.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Answer::Now(response) if response.status() == StatusCode::NOT_FOUND)
     }
 }
 

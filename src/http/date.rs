@@ -49,21 +49,26 @@ pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The text of the Date field, made once a second.
+/// The Date field, made once a second.
 #[derive(Debug, Default)]
-pub(super) struct DateText {
-    second: Option<u64>,
-    text: String,
+pub(super) struct DateLine {
+    /// When it was asked for last.
+    wall: Option<SystemTime>,
+    second: u64,
+    line: String,
 }
 
-impl DateText {
+impl DateLine {
+    /// The field with its CRLF.
     pub(super) fn at(&mut self, wall: SystemTime) -> &str {
-        let second = Some(seconds(wall));
-        if self.second != second {
-            self.second = second;
-            self.text = format_date(wall);
+        if self.wall != Some(wall) {
+            let second = seconds(wall);
+            if self.wall.is_none() || self.second != second {
+                self.line = format!("Date: {}\r\n", format_date(wall));
+            }
+            (self.wall, self.second) = (Some(wall), second);
         }
-        &self.text
+        &self.line
     }
 }
 
@@ -124,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn the_text_follows_the_second() {
-        let mut text = DateText::default();
+    fn the_line_follows_the_second() {
+        let mut line = DateLine::default();
         let wall = UNIX_EPOCH + Duration::from_millis(784_111_777_900);
-        assert_eq!(text.at(wall), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(text.at(wall + Duration::from_millis(100)), "Sun, 06 Nov 1994 08:49:38 GMT");
-        assert_eq!(text.at(wall), "Sun, 06 Nov 1994 08:49:37 GMT", "the clock on the wall may go back");
+        assert_eq!(line.at(wall), "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(line.at(wall + Duration::from_millis(100)), "Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
+        assert_eq!(line.at(wall), "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "the clock on the wall may go back");
     }
 }

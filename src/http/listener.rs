@@ -1,6 +1,6 @@
 //! Where connections come from: what those of one loop have in common.
 
-use super::date::DateText;
+use super::date::DateLine;
 use super::response::{After, Exchange};
 use super::{Connection, Limits, Reject, Request, Response, Service, StatusCode, Version};
 use crate::offload::Pool;
@@ -20,7 +20,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// Rendered fields of every answer.
     pub(super) fields: Vec<u8>,
-    pub(super) date: RefCell<DateText>,
+    pub(super) date: RefCell<DateLine>,
     pub(super) pool: Arc<Pool>,
     pub(super) on_answer: Box<dyn Fn(&Answered<'_>)>,
 }

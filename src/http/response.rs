@@ -382,28 +382,20 @@ impl Response {
         let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
         out.write_with(|head| {
             match self.status {
-                StatusCode::OK => head.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: "),
+                StatusCode::OK => head.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
                 status => {
                     let reason = status.canonical_reason().unwrap_or("");
-                    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\nDate: "] {
+                    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
                         head.extend_from_slice(part.as_bytes());
                     }
                 }
             }
             head.extend_from_slice(exchange.date.as_bytes());
-            head.extend_from_slice(match (exchange.after, exchange.version) {
-                // RFC 9110 §7.8: who says Upgrade, as every 426 does, says that it is about the connection.
-                (After::Close, _) if self.status == StatusCode::UPGRADE_REQUIRED => {
-                    b"\r\nConnection: close, Upgrade\r\n"
+            if let Some(connection) = exchange.connection(self.status) {
+                for part in ["Connection: ", connection, "\r\n"] {
+                    head.extend_from_slice(part.as_bytes());
                 }
-                (After::KeepAlive, Version::Http11) if self.status == StatusCode::UPGRADE_REQUIRED => {
-                    b"\r\nConnection: Upgrade\r\n"
-                }
-                (After::Close, _) => b"\r\nConnection: close\r\n",
-                (After::KeepAlive, Version::Http10) => b"\r\nConnection: keep-alive\r\n", // RFC 9112 §9.3
-                (After::KeepAlive, Version::Http11) => b"\r\n",
-                (After::Upgrade, _) => b"\r\nConnection: Upgrade\r\n", // RFC 9110 §7.8
-            });
+            }
             match body.len() {
                 _ if !has_content(self.status) => {}
                 Some(length) => {
@@ -461,9 +453,24 @@ pub(super) struct Exchange<'a> {
     pub(super) is_head: bool,
     pub(super) version: Version,
     pub(super) after: After,
+    /// Rendered.
     pub(super) date: &'a str,
     /// Rendered fields of every answer.
     pub(super) fields: &'a [u8],
+}
+
+impl Exchange<'_> {
+    /// What the answer says of the connection (RFC 9110 §7.6.1).
+    fn connection(&self, status: StatusCode) -> Option<&'static str> {
+        // RFC 9110 §7.8: who says Upgrade, as every 426 does, says that it is about the connection.
+        let upgrades = status == StatusCode::UPGRADE_REQUIRED;
+        match (self.after, self.version) {
+            (After::Close, _) => Some(if upgrades { "close, Upgrade" } else { "close" }),
+            (After::Upgrade, _) => Some("Upgrade"),
+            (After::KeepAlive, Version::Http10) => Some("keep-alive"), // RFC 9112 §9.3
+            (After::KeepAlive, Version::Http11) => upgrades.then_some("Upgrade"),
+        }
+    }
 }
 
 /// What becomes of the connection after an answer.

@@ -22,7 +22,10 @@ const BATCH_BYTES_MIN: u64 = 256 * 1024;
 const RETRY: Duration = Duration::from_millis(50);
 
 /// A body whose length nobody knows yet.
-pub struct Stream {
+pub struct Stream(Box<Ahead>);
+
+/// A stream that is not begun. Boxed: answers are handed on from one to the next, and few are streams.
+struct Ahead {
     supply: Source,
     beat: Option<Beat>,
 }
@@ -48,30 +51,36 @@ impl Stream {
     /// it holds up to `bound` bytes that the client did not take yet. The body ends when the last sender is dropped or one is closed, and
     /// breaks off where it is cut. Not called at all where the answer has no body, as to HEAD.
     pub fn new(bound: usize, start: impl FnOnce(Sender) + Send + 'static) -> Stream {
-        Stream { supply: Source::Pipe { bound, start: Box::new(start) }, beat: None }
+        Stream::of(Source::Pipe { bound, start: Box::new(start) })
     }
 
     /// Chunks that are made one by one, on the loop, when the client has taken what was before: each must come quickly. An error breaks the
     /// body off.
     pub fn of_chunks(chunks: impl Iterator<Item = io::Result<Chunk>> + Send + 'static) -> Stream {
-        Stream { supply: Source::Chunks(Box::new(chunks)), beat: None }
+        Stream::of(Source::Chunks(Box::new(chunks)))
     }
 
     /// The same, made beside the loop: they may block and compute. A thread is at work for as long as it takes to make some hundred KiB, and
     /// then again when the client has taken them. A panic breaks the body off, too.
     pub fn offloaded(chunks: impl Iterator<Item = io::Result<Chunk>> + Send + 'static) -> Stream {
-        Stream { supply: Source::Offloaded(Box::new(chunks)), beat: None }
+        Stream::of(Source::Offloaded(Box::new(chunks)))
     }
 
     /// A live one: it has no end of its own, so it ends when the server goes down, the client need not take it at a minimum rate, and `bytes`
     /// are sent whenever nothing else was for `interval`, by which a client that is gone is noticed.
-    pub fn live(self, interval: Duration, bytes: &'static [u8]) -> Stream {
-        Stream { beat: Some(Beat { interval, bytes }), ..self }
+    pub fn live(mut self, interval: Duration, bytes: &'static [u8]) -> Stream {
+        self.0.beat = Some(Beat { interval, bytes });
+        self
+    }
+
+    fn of(supply: Source) -> Stream {
+        Stream(Box::new(Ahead { supply, beat: None }))
     }
 
     /// Begins to send it.
     pub(super) fn begin(self, framing: Framing, pool: &Arc<Pool>, cx: &mut Context<'_>) -> Streaming {
-        let supply = match self.supply {
+        let Ahead { supply, beat } = *self.0;
+        let supply = match supply {
             Source::Chunks(chunks) => Supply::Chunks(chunks),
             Source::Offloaded(chunks) => {
                 Supply::Offloaded(Offloaded { pool: pool.clone(), made: VecDeque::new(), maker: Maker::Idle(chunks) })
@@ -82,15 +91,15 @@ impl Stream {
                 Supply::Pipe(receiver)
             }
         };
-        cx.live(self.beat.is_some());
-        cx.deadline(self.beat.map_or(Deadline::Never, |beat| Deadline::After(beat.interval)));
-        Streaming { supply, beat: self.beat, framing, body_bytes: 0 }
+        cx.live(beat.is_some());
+        cx.deadline(beat.map_or(Deadline::Never, |beat| Deadline::After(beat.interval)));
+        Streaming { supply, beat, framing, body_bytes: 0 }
     }
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("is_live", &self.beat.is_some()).finish_non_exhaustive()
+        f.debug_struct("Stream").field("is_live", &self.0.beat.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -22,13 +22,17 @@ const REQUESTS: [u64; 2] = [1_000, 5_000];
 const START: Duration = Duration::from_secs(30);
 
 /// A kind of request: its name, its target, fields, and how many go at once.
-const KINDS: [(&str, &str, &str, u64); 5] = [
+const KINDS: [(&str, &str, &str, u64); 6] = [
     ("1 KiB file", "/1k.txt", "", 1),
     ("1 KiB file, browser", "/1k.txt", browser::FIELDS, 1),
     ("13 B file, 16 pipelined", "/hello.txt", "", 16),
     ("1 MiB file", "/1m.bin", "", 1),
     ("/hello/{name}", "/hello/world", "", 1),
+    ("1 KiB file, a connection", "/1k.txt", CLOSE, 1),
 ];
+
+/// Each request has its own connection.
+const CLOSE: &str = "Connection: close\r\n";
 
 fn main() {
     if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -53,17 +57,25 @@ fn instructions(site: &TempDir, request: &str, at_once: u64, requests: u64) -> u
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = Server(command.spawn().expect("valgrind"));
     let address = server.address();
-    let mut client = TcpStream::connect(&address).expect("it listens");
-    client.set_nodelay(true).expect("TCP");
+    let mut client = connect(&address);
     let batch = request.repeat(at_once as usize);
     let answer_bytes = first_answer(&mut client, request);
     let mut answers = vec![0; answer_bytes * at_once as usize];
     for _ in 0..requests / at_once {
+        if request.contains(CLOSE) {
+            client = connect(&address);
+        }
         client.write_all(batch.as_bytes()).expect("it reads");
         client.read_exact(&mut answers).expect("it answers");
     }
     drop(client);
     server.end()
+}
+
+fn connect(address: &str) -> TcpStream {
+    let client = TcpStream::connect(address).expect("it listens");
+    client.set_nodelay(true).expect("TCP");
+    client
 }
 
 /// Asks once, and says how long the answers are.

@@ -234,7 +234,6 @@ impl Connection {
                 false => Reject::MethodUnknown.into(),
             };
             return match answer {
-                Answer::Now(response) => self.respond(response, bytes, &request, head.keep_alive, cx),
                 Answer::Later(Later(Source::Inquiry(inquiry))) => self.inquire(inquiry, bytes, &request, &head, cx),
                 answer => self.answer(answer, bytes, &request, head.keep_alive, cx),
             };

@@ -14,7 +14,6 @@ use super::coding::{Accepted, Coding};
 use super::path::Resolved;
 use super::representation::{Chosen, Representation};
 use super::root::{Root, Way};
-use crate::http::{Reject, Response};
 use crate::sys::FileState;
 use foldhash::fast::RandomState;
 use lru::LruCache;
@@ -113,34 +112,24 @@ impl Cache {
         self.bytes_max > 0
     }
 
-    /// What `answer` makes of the form of the file behind `path` that suits who asks, if it is here, and still what the file system has. It is
-    /// let go where `answer` makes nothing of it.
-    ///
-    /// # Errors
-    /// Those of `answer`.
+    /// The form of the file behind `path` that suits who asks, if it is here, and still what the file system has.
     pub(super) fn find(
         &self,
         root: &Root,
         path: &str,
         accepted: &Accepted,
         now: SystemTime,
-        answer: impl FnOnce(&Representation) -> Result<Option<Response>, Reject>,
-    ) -> Result<Option<Response>, Reject> {
+    ) -> Option<Arc<Representation>> {
         if !self.keeps() {
-            return Ok(None);
+            return None;
         }
         let mut kept = self.lock();
-        let Some(entry) = kept.entries.get_mut(path) else { return Ok(None) };
-        let found = entry.find(root, accepted, now).map(|place| place.and_then(|place| entry.forms[place].kept()));
-        let answered = match found {
-            Ok(Some(representation)) => answer(representation)?,
-            Ok(None) => return Ok(None),
-            Err(Changed) => None,
-        };
-        if answered.is_none() {
+        let entry = kept.entries.get_mut(path)?;
+        let found = entry.find(root, accepted, now);
+        if found.is_err() {
             kept.remove(path);
         }
-        Ok(answered)
+        found.ok().flatten()
     }
 
     /// Keeps the form that was chosen of the file behind `path`, which `at` names. What the client would have liked better was looked for
@@ -187,6 +176,11 @@ impl Cache {
         }
     }
 
+    /// Lets go of the file behind `path`.
+    pub(super) fn forget(&self, path: &str) {
+        self.lock().remove(path);
+    }
+
     /// Lets go of all that `at` names or is beneath it, under whatever path it was asked for, and of what it is a coded form of: it was
     /// changed here.
     pub(super) fn forget_changed(&self, at: &Resolved) {
@@ -228,8 +222,13 @@ fn plain(at: &Resolved) -> &[u8] {
 struct Changed;
 
 impl Entry {
-    /// The place of the form that suits; `None` where it has to be looked for.
-    fn find(&mut self, root: &Root, accepted: &Accepted, now: SystemTime) -> Result<Option<usize>, Changed> {
+    /// The form that suits; `None` where it has to be looked for.
+    fn find(
+        &mut self,
+        root: &Root,
+        accepted: &Accepted,
+        now: SystemTime,
+    ) -> Result<Option<Arc<Representation>>, Changed> {
         if self.compared != now {
             if root.state_of(&self.way, &self.at.path).ok() != Some(self.state) {
                 return Err(Changed);
@@ -237,12 +236,11 @@ impl Entry {
             self.compared = now;
         }
         for coding in accepted.codings() {
-            let place = Form::index(Some(*coding));
-            match &mut self.forms[place] {
+            match &mut self.forms[Form::index(Some(*coding))] {
                 // The clock on the wall may go back.
                 Form::Missing { until } if now < *until && now + MISSING_BELIEVED >= *until => {}
                 Form::Missing { .. } | Form::Unknown => return Ok(None),
-                Form::Kept { state, compared, .. } => {
+                Form::Kept { representation, state, compared } => {
                     if *compared != now {
                         let form = self.at.with_ending(coding.ending());
                         if root.state_of(&self.way, &form.path).ok() != Some(*state) {
@@ -250,11 +248,11 @@ impl Entry {
                         }
                         *compared = now;
                     }
-                    return Ok(Some(place));
+                    return Ok(Some(representation.clone()));
                 }
             }
         }
-        Ok(accepted.is_plain_accepted().then_some(Form::index(None)))
+        Ok(self.forms[Form::index(None)].kept().filter(|_| accepted.is_plain_accepted()).cloned())
     }
 }
 

@@ -238,9 +238,11 @@ impl Files {
     /// Answers with what `path` names: from the cache, or from the file system.
     fn answer_path(&self, request: &Request<'_>, path: &str) -> Result<Answer, Reject> {
         let accepted = Accepted::by(request);
-        let answer = |kept: &Representation| kept.answer(self, request, Hurry::No);
-        if let Some(response) = self.cache.find(&self.root, path, &accepted, request.now(), answer)? {
-            return Ok(response.into());
+        if let Some(representation) = self.cache.find(&self.root, path, &accepted, request.now()) {
+            match representation.answer(self, request, Hurry::No)? {
+                Some(response) => return Ok(response.into()),
+                None => self.cache.forget(path),
+            }
         }
         let at = resolve(path, self.options.dot_names)?;
         for _ in 1..READ_TRIES {

@@ -16,7 +16,7 @@ use lab::generator;
 use lab::hold::{Held, Order};
 use lab::interrupt::Interrupt;
 use lab::load::{Ask, Load, Moment, Pace};
-use lab::plan::{Contestant, Options};
+use lab::plan::{Contestant, Options, PATIENCE};
 use lab::row::Spread;
 use lab::site::{self, Site};
 use std::io::{BufRead, BufReader};
@@ -69,6 +69,7 @@ fn compare() {
         rates: Vec::new(),
         contestants: Strategy::ALL.map(Contestant::Strategy).to_vec(),
         rounds: None,
+        patience: PATIENCE,
         time: None,
         accept_max: None,
         updates: Updates::Lazy,
@@ -158,7 +159,10 @@ impl Running {
         let request = format!("GET {TARGET} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).into_bytes();
         let load = Load {
             address: self.address,
-            ask: Ask { answer_bytes: site::answer_bytes(self.address, &request, 1).expect("it answers"), request },
+            ask: Ask {
+                answer_bytes: site::answer_bytes(self.address, &request, 1, PATIENCE).expect("it answers"),
+                request,
+            },
             requests_per_send: 1,
             connections: CONNECTIONS,
             beside: None,

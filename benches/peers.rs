@@ -18,6 +18,7 @@ mod running;
 use lab::generator;
 use lab::interrupt::Interrupt;
 use lab::load::{Ask, Load, Measured, Pace};
+use lab::plan::PATIENCE;
 use lab::row::{Spread, is_late};
 use lab::site;
 use running::{Running, is_installed, median, strategies};
@@ -276,7 +277,7 @@ fn measure_open(servers: &[Server], options: &Options) {
         let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", KEEP.path).into_bytes();
         let load = Load {
             address,
-            ask: Ask { answer_bytes: site::answer_bytes(address, &request, 1).expect("it answers"), request },
+            ask: Ask { answer_bytes: site::answer_bytes(address, &request, 1, PATIENCE).expect("it answers"), request },
             requests_per_send: 1,
             connections: KEEP.connections,
             beside: None,

@@ -11,19 +11,20 @@
 #[allow(dead_code, unused_imports)]
 #[path = "../src/lab/mod.rs"]
 mod lab;
+mod running;
+mod wrk;
 
 use lab::generator;
 use lab::hold::{Held, Order};
 use lab::interrupt::Interrupt;
 use lab::load::{Ask, Load, Moment, Pace};
-use lab::plan::{Contestant, Options};
+use lab::plan::{Contestant, Options, PATIENCE};
 use lab::row::Spread;
 use lab::site::{self, Site};
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use running::{Running, is_installed};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tripoll::poller::{Strategy, Updates};
 use tripoll::sys;
 
@@ -69,6 +70,7 @@ fn compare() {
         rates: Vec::new(),
         contestants: Strategy::ALL.map(Contestant::Strategy).to_vec(),
         rounds: None,
+        patience: PATIENCE,
         time: None,
         accept_max: None,
         updates: Updates::Lazy,
@@ -80,129 +82,80 @@ fn compare() {
     print!("{}", lab::table::render(&lab::compare(&options).expect("it measures")));
 }
 
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+/// tripoll, waiting as `flags` say.
+fn start_tripoll(site: &Site, flags: &str, core: usize) -> Running {
+    let flags = format!("{flags} --demo --log off --idle-timeout 1d --accept-max 64 --port PORT");
+    let words = flags.split(' ').map(str::to_string);
+    let folder = site.folder().display().to_string();
+    Running::new("tripoll", [PROGRAM.to_string()].into_iter().chain(words).chain([folder]).collect(), Some(core))
+        .expect("it listens")
 }
 
-/// A server that runs, and ends with this value.
-struct Running {
-    child: Child,
-    address: SocketAddrV4,
+/// haproxy on one thread, that answers every request itself.
+fn start_haproxy(folder: &Path, flags: &str, core: usize) -> Running {
+    let file = folder.join("haproxy.conf");
+    let configuration = "global\n nbthread 1\n maxconn 9000\ndefaults\n mode http\n timeout client 1h\n timeout http-request 1h\n \
+                         timeout http-keep-alive 1h\nfrontend f\n bind 127.0.0.1:PORT\n http-request return status 200 content-type \
+                         text/plain string ok\n";
+    std::fs::write(&file, configuration).expect("a file");
+    let words = format!("haproxy {flags} -db -f {}", file.display());
+    Running::new("haproxy", words.split_whitespace().map(str::to_string).collect(), Some(core)).expect("it listens")
 }
 
-impl Running {
-    /// tripoll, waiting as `flags` say.
-    fn tripoll(site: &Site, flags: &[&str], core: usize) -> Running {
-        let mut command = Command::new(PROGRAM);
-        command.args(flags).args([
-            "--demo",
-            "--log",
-            "off",
-            "--idle-timeout",
-            "1d",
-            "--accept-max",
-            "64",
-            "--port",
-            "0",
-        ]);
-        command.arg(site.folder()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("it was built");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a start line");
-        let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next());
-        sys::pin(Some(child.id()), core).expect("the core is there");
-        Running { child, address: address.and_then(|address| address.parse().ok()).expect("an address") }
-    }
+fn address(server: &Running) -> SocketAddrV4 {
+    let SocketAddr::V4(address) = server.address else { unreachable!("it listens at 127.0.0.1") };
+    address
+}
 
-    /// haproxy on one thread, that answers every request itself.
-    fn haproxy(folder: &Path, flags: &[&str], core: usize) -> Running {
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a port");
-        let SocketAddr::V4(address) = probe else { unreachable!("bound to an address of version 4") };
-        let file = folder.join(format!("haproxy-{}.cfg", address.port()));
-        let configuration = format!(
-            "global\n nbthread 1\n maxconn 9000\ndefaults\n mode http\n timeout client 1h\n timeout http-request 1h\n \
-             timeout http-keep-alive 1h\nfrontend f\n bind {address}\n http-request return status 200 content-type text/plain \
-             string ok\n"
-        );
-        std::fs::write(&file, configuration).expect("a file");
-        let mut command = Command::new("haproxy");
-        command.args(flags).arg("-db").arg("-f").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = Running { child: command.spawn().expect("it is installed"), address };
-        sys::pin(Some(running.child.id()), core).expect("the core is there");
-        let give_up = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < give_up, "haproxy does not listen");
-            std::thread::sleep(Duration::from_millis(10));
+/// Microseconds so far on its core, and ready to run while others were there.
+fn times(server: &Running) -> [f64; 2] {
+    [server.cpu_nanoseconds(), server.delayed_nanoseconds()].map(|nanoseconds| nanoseconds as f64 / 1000.0)
+}
+
+fn hold(server: &Running, connections: usize, core: usize, interrupt: &'static Interrupt) -> Option<Held<'static>> {
+    let order = Order { address: address(server), connections };
+    let held = (connections > 0).then(|| Held::open(Path::new(PROGRAM), order, core, interrupt).expect("it holds"))?;
+    assert_eq!(held.connections(), connections, "all of them are answered");
+    Some(held)
+}
+
+/// Under the lab's generator.
+fn measure(server: &Running, time: Duration) -> Sample {
+    // As wrk asks.
+    let request = format!("GET {TARGET} HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).into_bytes();
+    let answer_bytes = site::answer_bytes(address(server), &request, 1, PATIENCE).expect("it answers");
+    let load = Load {
+        address: address(server),
+        ask: Ask { answer_bytes, request },
+        requests_per_send: 1,
+        connections: CONNECTIONS,
+        beside: None,
+        settles: None,
+        closes: false,
+        pace: Pace::Closed,
+        warm_up: Duration::from_millis(100),
+        time,
+    };
+    let mut before = [0.0; 2];
+    let look = |moment| {
+        if moment == Moment::Begin {
+            before = times(server);
         }
-        running
-    }
-
-    /// Microseconds so far on its core, and ready to run while others were there: the first two figures of proc(5)'s schedstat.
-    fn times(&self) -> [f64; 2] {
-        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap_or_default();
-        let mut figures = text.split(' ').map_while(|figure| figure.parse::<f64>().ok());
-        [(); 2].map(|()| figures.next().expect("it runs") / 1000.0)
-    }
-
-    fn hold(&self, connections: usize, core: usize, interrupt: &'static Interrupt) -> Option<Held<'static>> {
-        let order = Order { address: self.address, connections };
-        let held =
-            (connections > 0).then(|| Held::open(Path::new(PROGRAM), order, core, interrupt).expect("it holds"))?;
-        assert_eq!(held.connections(), connections, "all of them are answered");
-        Some(held)
-    }
-
-    /// Under the lab's generator.
-    fn measure(&self, time: Duration) -> Sample {
-        // As wrk asks.
-        let request = format!("GET {TARGET} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).into_bytes();
-        let load = Load {
-            address: self.address,
-            ask: Ask { answer_bytes: site::answer_bytes(self.address, &request, 1).expect("it answers"), request },
-            requests_per_send: 1,
-            connections: CONNECTIONS,
-            beside: None,
-            settles: None,
-            closes: false,
-            pace: Pace::Closed,
-            warm_up: Duration::from_millis(100),
-            time,
-        };
-        let mut before = [0.0; 2];
-        let look = |moment| {
-            if moment == Moment::Begin {
-                before = self.times();
-            }
-            Ok(())
-        };
-        let measured = generator::run(&load, &Interrupt::default(), look).expect("it measures");
-        let after = self.times();
-        assert_eq!(measured.errors.total(), 0, "{:?}", measured.errors);
-        Sample::new(measured.requests as f64, measured.elapsed.as_secs_f64(), before, after)
-    }
-
-    /// Under wrk, which counts the same requests.
-    fn measure_by_wrk(&self) -> Sample {
-        let mut command = Command::new("wrk");
-        command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{}s", WRK_TIME.as_secs())]);
-        let before = self.times();
-        let output = command.arg(format!("http://{}{TARGET}", self.address)).output().expect("wrk");
-        let after = self.times();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let number = |word: &str| {
-            let line = text.lines().find(|line| line.contains(word)).unwrap_or_default();
-            line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).expect("wrk counts")
-        };
-        let (requests, per_second) = (number("requests in"), number("Requests/sec:"));
-        Sample::new(requests, requests / per_second, before, after)
-    }
+        Ok(())
+    };
+    let measured = generator::run(&load, &Interrupt::default(), look).expect("it measures");
+    let after = times(server);
+    assert_eq!(measured.errors.total(), 0, "{:?}", measured.errors);
+    Sample::new(measured.requests as f64, measured.elapsed.as_secs_f64(), before, after)
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Under wrk, which counts the same requests.
+fn measure_by_wrk(server: &Running) -> Sample {
+    let before = times(server);
+    let seen = wrk::run(&format!("http://{}{TARGET}", server.address), CONNECTIONS, WRK_TIME.as_secs() as usize, &[]);
+    let after = times(server);
+    assert_eq!(seen.trouble, "");
+    Sample::new(seen.requests, seen.requests / seen.per_second, before, after)
 }
 
 /// What one measurement came to.
@@ -244,14 +197,14 @@ fn beside_wrk() {
     }
     let (server_core, own_core) = cores();
     let site = Site::new().expect("a folder");
-    for (flags, idle) in [(["--backend", "epoll"], 0), (["--backend", "poll"], 1_000)] {
-        let running = Running::tripoll(&site, &flags, server_core);
-        let _held = running.hold(idle, own_core, quiet());
-        println!("{} beside {idle} idle, {CONNECTIONS} connections", flags[1]);
+    for (backend, idle) in [("epoll", 0), ("poll", 1_000)] {
+        let running = start_tripoll(&site, &format!("--backend {backend}"), server_core);
+        let _held = hold(&running, idle, own_core, quiet());
+        println!("{backend} beside {idle} idle, {CONNECTIONS} connections");
         println!("round  req/s: lab      wrk  ratio   CPU µs/req: lab    wrk  ratio   server's core: lab   wrk");
         let mut rounds = Vec::new();
         for round in 0..ROUNDS {
-            let (lab, wrk) = (running.measure(WRK_TIME), running.measure_by_wrk());
+            let (lab, wrk) = (measure(&running, WRK_TIME), measure_by_wrk(&running));
             let (speed, cost) = (lab.per_second / wrk.per_second, lab.cost / wrk.cost);
             println!(
                 "{round:>5}  {:>10.0}  {:>7.0}  {speed:>5.3}   {:>15.2}  {:>5.2}  {cost:>5.3}   {:>17.0} %  {:>3.0} %",
@@ -292,14 +245,14 @@ fn haproxy() {
     );
     for idle in [0, 1_000, 5_000] {
         let servers = [
-            Running::haproxy(folder.path(), &[], server_core),
-            Running::haproxy(folder.path(), &["-de"], server_core),
-            Running::tripoll(&site, &["--backend", "epoll"], server_core),
-            Running::tripoll(&site, &["--backend", "poll"], server_core),
+            start_haproxy(folder.path(), "", server_core),
+            start_haproxy(folder.path(), "-de", server_core),
+            start_tripoll(&site, "--backend epoll", server_core),
+            start_tripoll(&site, "--backend poll", server_core),
         ];
-        let _held: Vec<_> = servers.iter().map(|server| server.hold(idle, own_core, quiet())).collect();
+        let _held: Vec<_> = servers.iter().map(|server| hold(server, idle, own_core, quiet())).collect();
         let rounds: Vec<Vec<f64>> = (0..ROUNDS)
-            .map(|_| servers.iter().map(|server| server.measure(Duration::from_millis(600)).cost).collect())
+            .map(|_| servers.iter().map(|server| measure(server, Duration::from_millis(600)).cost).collect())
             .collect();
         let costs: Vec<Spread> = (0..servers.len())
             .map(|at| Spread::of(rounds.iter().map(|round| round[at])).expect("there are rounds"))

@@ -142,7 +142,7 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000
         println!("skipped: nginx is not installed");
     }
     let servers = servers.into_iter().filter(|(name, _)| is_chosen(name));
-    let servers = servers.filter_map(|(name, command)| Running::new(name, command)).map(Porter::Server);
+    let servers = servers.filter_map(|(name, command)| Running::new(name, command, None)).map(Porter::Server);
     [Porter::Cp { is_synced: false }, Porter::Cp { is_synced: true }].into_iter().chain(servers).collect()
 }
 

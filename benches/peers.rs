@@ -14,10 +14,12 @@ mod lab;
 #[path = "peers/limit.rs"]
 mod limit;
 mod running;
+mod wrk;
 
 use lab::generator;
 use lab::interrupt::Interrupt;
 use lab::load::{Ask, Load, Measured, Pace};
+use lab::plan::PATIENCE;
 use lab::row::{Spread, is_late};
 use lab::site;
 use running::{Running, is_installed, median, strategies};
@@ -26,7 +28,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 use tripoll::sys;
@@ -34,7 +35,9 @@ use tripoll::sys;
 /// Those that others wrote.
 const PEERS: [&str; 3] = ["nginx", "lighttpd", "h2o"];
 
-/// Where wrk and the lab's generator run; the servers have core 0.
+const SERVER_CORE: usize = 0;
+
+/// Where wrk and the lab's generator run.
 const GENERATOR_CORE: usize = 1;
 
 const CLOSE: &str = "Connection: close\r\n";
@@ -84,11 +87,10 @@ fn main() {
         return limit::serve(number(1) as u16, number(2), arguments.get(3).is_some_and(|word| word == "close"));
     }
     let options = options(&arguments);
-    for program in ["wrk", "taskset"] {
-        if !is_installed(program) {
-            return println!("skipped: {program} is not installed");
-        }
+    if !is_installed("wrk") {
+        return println!("skipped: wrk is not installed");
     }
+    sys::pin(None, GENERATOR_CORE).expect("the core is there");
     let site = site();
     let servers = servers(site.path());
     println!("{:<8} {:<12} {:>10} {:>7} {:>10} {:>7}  p99", "work", "server", "req/s", "ratio", "us/req", "ratio");
@@ -182,49 +184,34 @@ hosts:\n  default:\n    paths:\n      \"/\": {{file.dir: {www}}}\n"
 }
 
 impl Server {
-    /// Runs it for a work, pinned to core 0.
+    /// Runs it for a work.
     fn run(&self, work: &Work) -> Option<Running> {
-        let mut command = ["taskset", "-c", "0"].map(str::to_string).to_vec();
         let bytes = work.body_bytes.to_string();
-        command.extend(self.command.iter().map(|word| word.replace("BYTES", &bytes)));
+        let mut command: Vec<String> = self.command.iter().map(|word| word.replace("BYTES", &bytes)).collect();
         if work.fields == CLOSE && self.name == "limit" {
             command.push("close".into());
         }
-        Running::new(self.name, command)
+        Running::new(self.name, command, Some(SERVER_CORE))
     }
 }
 
 /// What wrk saw, and what it cost.
 struct Sample {
-    per_second: f64,
+    seen: wrk::Seen,
+    /// Of the server, a request.
     cpu_microseconds: f64,
-    p99: String,
-    trouble: String,
 }
 
 fn load(running: &Running, work: &Work, seconds: usize, lua: &Path) -> Sample {
-    let mut command = Command::new("taskset");
-    command.args(["-c", &GENERATOR_CORE.to_string(), "wrk", "-t1", "--latency"]);
-    command.args([format!("-c{}", work.connections), format!("-d{seconds}s")]);
-    for field in work.fields.lines() {
-        command.args(["-H", field]);
-    }
+    let mut words: Vec<String> = work.fields.lines().flat_map(|field| ["-H".into(), field.into()]).collect();
     if work.is_pipelined {
-        command.arg("-s").arg(lua);
+        words.extend(["-s".into(), lua.display().to_string()]);
     }
     let before = running.cpu_nanoseconds();
-    let output = command.arg(format!("http://{}{}", running.address, work.path)).output().expect("wrk");
+    let seen = wrk::run(&format!("http://{}{}", running.address, work.path), work.connections, seconds, &words);
     let cpu = running.cpu_nanoseconds() - before;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line_with = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_default();
-    let first_number = |line: &str| line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
-    let requests = first_number(line_with("requests in")).max(1.0);
-    Sample {
-        per_second: first_number(line_with("Requests/sec")),
-        cpu_microseconds: cpu as f64 / 1000.0 / requests,
-        p99: line_with("99%").split_whitespace().nth(1).unwrap_or("?").to_string(),
-        trouble: [line_with("Socket errors"), line_with("Non-2xx")].concat().trim().to_string(),
-    }
+    let cpu_microseconds = cpu as f64 / 1000.0 / seen.requests.max(1.0);
+    Sample { cpu_microseconds, seen }
 }
 
 fn chosen<'a>(servers: &'a [Server], options: &'a Options) -> impl Iterator<Item = &'a Server> {
@@ -250,7 +237,7 @@ fn measure(work: &Work, servers: &[Server], options: &Options) {
         let of = |value: fn(&Sample) -> f64| median(rows.iter().map(value));
         let ratio =
             |value: fn(&Sample) -> f64| median(rows.iter().zip(first).map(|(own, first)| value(own) / value(first)));
-        let speed = |sample: &Sample| sample.per_second;
+        let speed = |sample: &Sample| sample.seen.per_second;
         let cpu = |sample: &Sample| sample.cpu_microseconds;
         let last = rows.last().expect("there is a round");
         println!(
@@ -261,8 +248,8 @@ fn measure(work: &Work, servers: &[Server], options: &Options) {
             ratio(speed),
             of(cpu),
             ratio(cpu),
-            last.p99,
-            last.trouble
+            last.seen.p99,
+            last.seen.trouble
         );
     }
 }
@@ -270,13 +257,12 @@ fn measure(work: &Work, servers: &[Server], options: &Options) {
 /// How long requests take that come at a fixed rate, from when each was due: the same rate for all, half of the least peak.
 fn measure_open(servers: &[Server], options: &Options) {
     let running: Vec<_> = chosen(servers, options).filter_map(|server| server.run(&KEEP)).collect();
-    sys::pin(None, GENERATOR_CORE).expect("the core is there");
     let under = |server: &Running, pace: Pace| -> Measured {
         let SocketAddr::V4(address) = server.address else { unreachable!("it listens at 127.0.0.1") };
         let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", KEEP.path).into_bytes();
         let load = Load {
             address,
-            ask: Ask { answer_bytes: site::answer_bytes(address, &request, 1).expect("it answers"), request },
+            ask: Ask { answer_bytes: site::answer_bytes(address, &request, 1, PATIENCE).expect("it answers"), request },
             requests_per_send: 1,
             connections: KEEP.connections,
             beside: None,

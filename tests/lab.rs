@@ -9,7 +9,8 @@ mod process;
 use lab::generator;
 use lab::interrupt::Interrupt;
 use lab::load::{Ask, Load, Measured, Moment, Pace};
-use lab::plan::{MODELS, Work};
+use lab::plan::{MODELS, Options, Work};
+use lab::run::Watch;
 use lab::site::SLOW;
 use process::{PATIENCE, Process, command};
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tripoll::poller::Updates;
 use tripoll::reactor::Handle;
 use tripoll::sys;
 use tripoll::{HttpServer, Response};
@@ -309,6 +311,37 @@ fn a_model_that_has_no_room_is_left_out_and_said_so() {
     assert!(left_out[0].starts_with("Left out: thread-pool, keepalive, 300 connections: it has no room"), "{text}");
     assert!(table.iter().any(|line| line.split_whitespace().next() == Some("threads")), "{text}");
     assert!(!table.iter().any(|line| line.split_whitespace().next() == Some("thread-pool")), "{text}");
+}
+
+#[test]
+fn a_model_whose_queue_is_full_of_clients_that_are_gone_is_left_out_and_said_so() {
+    struct Nobody;
+    impl Watch for Nobody {
+        fn total(&mut self, _: u64) {}
+        fn at(&mut self, _: &str) {}
+        fn done(&mut self, _: u64) {}
+    }
+    let options = Options {
+        idle: vec![],
+        active: vec![400],
+        work: vec![Work::Sleep],
+        rates: vec![],
+        contestants: vec![lab::plan::model("iterative").unwrap()],
+        rounds: Some(3),
+        patience: Duration::from_millis(500), // The queue is one of 400 times 5 ms.
+        time: Some(Duration::from_millis(10)),
+        accept_max: None,
+        updates: Updates::Lazy,
+        is_full: false,
+        has_out: false,
+        command: String::new(),
+        program: process::TRIPOLL.into(),
+    };
+    let run = lab::run::measure(&options, &Interrupt::default(), &mut Nobody).unwrap();
+    let why = "iterative, sleep, 400 connections: no answer within 0.5 s before round 2: clients of earlier rounds, which are gone, still stand \
+               in its queue; try fewer with --active";
+    assert_eq!((run.left_out.last().unwrap().as_str(), run.failures.len()), (why, 0), "{:?}", run.left_out);
+    assert!(run.rows.len() == 1 && run.is_good(), "what was measured before stays");
 }
 
 #[test]

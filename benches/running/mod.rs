@@ -4,7 +4,9 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
+use tripoll::sys;
 
 /// A server takes no longer to listen.
 const START: Duration = Duration::from_secs(10);
@@ -46,8 +48,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// In `command`, and in what a last word names that ends in `.conf`, `PORT` stands for the port. `None`, and said, where it does not listen.
-    pub fn new(name: &'static str, mut command: Vec<String>) -> Option<Running> {
+    /// In `command`, and in what a last word names that ends in `.conf`, `PORT` stands for the port. With a `core` it never runs on another.
+    /// `None`, and said, where it does not listen.
+    pub fn new(name: &'static str, mut command: Vec<String>, core: Option<usize>) -> Option<Running> {
         let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = probe.local_addr().expect("an address");
         drop(probe);
@@ -63,26 +66,42 @@ impl Running {
         let (program, words) = command.split_first().expect("a program");
         let mut command = Command::new(program);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = Running { name, child: command.spawn().expect("it starts"), address };
+        // A child may use the cores of the thread that starts it.
+        let start = || {
+            core.into_iter().for_each(|core| sys::pin(None, core).expect("the core is there"));
+            command.spawn().expect("it starts")
+        };
+        let child = thread::scope(|scope| scope.spawn(start).join()).expect("it starts");
+        let running = Running { name, child, address };
         let give_up = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
             if Instant::now() > give_up {
                 println!("skipped: {name} does not listen");
                 return None;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
         Some(running)
     }
 
     /// CPU time of all its threads so far, in nanoseconds.
     pub fn cpu_nanoseconds(&self) -> u64 {
+        self.schedstat(0)
+    }
+
+    /// How long its threads were ready to run while others had the core, in nanoseconds.
+    pub fn delayed_nanoseconds(&self) -> u64 {
+        self.schedstat(1)
+    }
+
+    /// A figure of proc(5)'s schedstat, of all its threads.
+    fn schedstat(&self, at: usize) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
-        let nanoseconds = |task: fs::DirEntry| {
+        let figure = |task: fs::DirEntry| {
             let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0)
+            text.split(' ').nth(at).and_then(|figure| figure.parse::<u64>().ok()).unwrap_or(0)
         };
-        tasks.flatten().map(nanoseconds).sum()
+        tasks.flatten().map(figure).sum()
     }
 
     /// Memory that is its own share, in bytes.

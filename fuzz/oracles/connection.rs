@@ -3,6 +3,7 @@
 //!
 //! Input: two bytes that say where to cut; all that a client sends.
 
+use super::cut::however_cut;
 use super::reader::{self, Message, Reading, Strictness, read_answers, read_message};
 use super::wire::Wire;
 use std::cell::RefCell;
@@ -28,12 +29,8 @@ fn limits() -> Limits {
 }
 
 pub fn judge(data: &[u8]) {
-    let Some((cut, wire)) = data.split_at_checked(2) else { return };
-    let cut = usize::from(u16::from_be_bytes([cut[0], cut[1]])) % (wire.len() + 1);
+    let Some((wire, whole)) = however_cut(data, |pieces| run(pieces)) else { return };
     let about = wire[..wire.len().min(600)].escape_ascii();
-    let whole = run([wire]);
-    assert_eq!(run([&wire[..cut], &wire[cut..]]), whole, "cut at {cut}: {about}");
-    assert_eq!(run(wire.chunks(1)), whole, "byte by byte: {about}");
 
     let answers = read_answers(&whole.sent);
     assert_eq!(answers.len(), whole.seen.len(), "what the server counts is what it sends: {about}");

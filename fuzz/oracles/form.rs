@@ -3,6 +3,7 @@
 //!
 //! Input: two bytes that say where to cut; the form, whose boundary is `b`.
 
+use super::cut::however_cut;
 use tripoll::http::{FormEvent, FormReader, Reject};
 
 const DELIMITER: &[u8] = b"\r\n--b";
@@ -11,11 +12,7 @@ const DELIMITER: &[u8] = b"\r\n--b";
 const UNBOUNDED_BYTES: usize = 1000;
 
 pub fn judge(data: &[u8]) {
-    let Some((cut, wire)) = data.split_at_checked(2) else { return };
-    let cut = usize::from(u16::from_be_bytes([cut[0], cut[1]])) % (wire.len() + 1);
-    let whole = read([wire]);
-    assert_eq!(read([&wire[..cut], &wire[cut..]]), whole, "cut at {cut}: {}", wire.escape_ascii());
-    assert_eq!(read(wire.chunks(1)), whole, "byte by byte: {}", wire.escape_ascii());
+    let Some((wire, whole)) = however_cut(data, |pieces| read(pieces)) else { return };
     let about = wire[..wire.len().min(300)].escape_ascii();
     if whole.end == End::Whole {
         let contents: Vec<_> = whole.parts.iter().map(|part| part.content.clone()).collect();

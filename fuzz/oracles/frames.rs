@@ -3,18 +3,15 @@
 //!
 //! Input: two bytes that say where to cut; what a client sends.
 
+use super::cut::however_cut;
 use tripoll::websocket::{Event, Message, Reader, Step};
 
 /// Small, so that it is reached.
 const MESSAGE_BYTES_MAX: usize = 300;
 
 pub fn judge(data: &[u8]) {
-    let Some((cut, wire)) = data.split_at_checked(2) else { return };
-    let cut = usize::from(u16::from_be_bytes([cut[0], cut[1]])) % (wire.len() + 1);
-    let want = decode(wire);
-    assert_eq!(read([wire]), want, "whole: {}", wire.escape_ascii());
-    assert_eq!(read([&wire[..cut], &wire[cut..]]), want, "cut at {cut}: {}", wire.escape_ascii());
-    assert_eq!(read(wire.chunks(1)), want, "byte by byte: {}", wire.escape_ascii());
+    let Some((wire, whole)) = however_cut(data, |pieces| read(pieces)) else { return };
+    assert_eq!(whole, decode(wire), "{}", wire.escape_ascii());
 }
 
 /// What a client said, and the code that it is told where it broke a rule.

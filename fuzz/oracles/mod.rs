@@ -13,6 +13,7 @@ pub mod head;
 pub mod path;
 pub mod ranges;
 
+mod cut;
 mod reader;
 mod site;
 #[path = "../../tests/wire/mod.rs"]

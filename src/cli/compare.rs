@@ -118,6 +118,7 @@ fn found(compare: Compare) -> Result<ExitCode, String> {
         rates: compare.rate,
         contestants: if compare.models.is_empty() { compare.backends } else { compare.models },
         rounds: compare.rounds,
+        patience: plan::PATIENCE,
         time: compare.seconds,
         accept_max: compare.accept_max,
         updates: compare.interest,

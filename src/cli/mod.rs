@@ -11,6 +11,7 @@ mod output;
 mod privileges;
 mod signals;
 mod users;
+mod values;
 
 use clap::{FromArgMatches, error::ErrorKind};
 use console::Console;

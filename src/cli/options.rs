@@ -1,5 +1,6 @@
 //! The flags.
 
+use super::values::{field, field_value, file_name, head_size, host_name, size, time, user};
 #[cfg(feature = "lab")]
 use clap::Subcommand;
 use clap::builder::BoolishValueParser;
@@ -8,10 +9,9 @@ use clap::{ArgMatches, CommandFactory, Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use tripoll::files::Overwrite;
-use tripoll::http::check_field;
 use tripoll::models::Reap;
 use tripoll::poller::Updates;
-use tripoll::sys::{self, User};
+use tripoll::sys::User;
 use tripoll::{Backend, Model, Trigger};
 
 const EXAMPLES: &str = "\
@@ -433,65 +433,6 @@ pub enum Demand {
     Off,
 }
 
-/// A user that there is.
-fn user(name: &str) -> Result<User, String> {
-    match sys::user_named(name) {
-        Ok(found) => found.ok_or("there is no such user".into()),
-        Err(error) => Err(format!("cannot look users up: {error}")),
-    }
-}
-
-/// A duration that is not nothing.
-fn time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be more than nothing".into()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(format!("{error}; try 10s")),
-    }
-}
-
-/// Bytes, with a suffix that multiplies by 1,024 once, twice, three times.
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: Option<u64> = digits.parse().ok().filter(|_| is_number);
-    number.and_then(|number| number.checked_mul(1 << shift)).ok_or("it is a number of bytes; try 16K or 1M".into())
-}
-
-/// Every connection may make the server keep this much.
-fn head_size(text: &str) -> Result<u64, String> {
-    match size(text)? {
-        size @ 256..=1_048_576 => Ok(size),
-        _ => Err("it is between 256 and 1M".into()),
-    }
-}
-
-fn file_name(text: &str) -> Result<String, String> {
-    let is_plain = !text.is_empty() && !text.contains(['/', '\0']) && text != "." && text != "..";
-    if is_plain { Ok(text.into()) } else { Err("it is the name of a file, without its folder".into()) }
-}
-
-fn host_name(text: &str) -> Result<String, String> {
-    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    let why = "it is a name without scheme and port, or *; try --host my.box";
-    if is_name || text == "*" { Ok(text.into()) } else { Err(why.into()) }
-}
-
-fn field_value(text: &str) -> Result<String, String> {
-    check_field("Cache-Control", text).map(|()| text.into())
-}
-
-fn field(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it is a name, a colon, a value; try 'X-Frame-Options: DENY'")?;
-    let (name, value) = (name.to_string(), value.trim_matches([' ', '\t']).to_string());
-    check_field(&name, &value).map(|()| (name, value))
-}
-
 /// `bind` with a port: its own, or `port`. A bare IPv6 address gets its brackets.
 pub fn address(bind: &str, port: u16) -> String {
     let is_bare_v6 = bind.parse::<std::net::Ipv6Addr>().is_ok();
@@ -510,26 +451,6 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         command().debug_assert();
-    }
-
-    #[test]
-    fn sizes_have_suffixes() {
-        for (text, want) in [("0", 0), ("5", 5), ("16K", 16 << 10), ("1M", 1 << 20), ("3g", 3 << 30)] {
-            assert_eq!(size(text), Ok(want), "{text}");
-        }
-        for text in ["", "K", "-1", "+1", "1 K", "1KB", "1.5M", "99999999999G", "18446744073709551616"] {
-            assert!(size(text).is_err(), "{text}");
-        }
-        assert!(head_size("255").is_err() && head_size("256").is_ok());
-        assert!(head_size("1M").is_ok() && head_size("1025K").is_err());
-    }
-
-    #[test]
-    fn fields_are_fields() {
-        assert_eq!(field("X-Frame-Options: DENY "), Ok(("X-Frame-Options".into(), "DENY".into())));
-        for text in ["none", ": x", "a b: c", "a: b\nc: d", "Content-Length: 5", "date: now", "connection: close"] {
-            assert!(field(text).is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::figures::Figures;
 use super::plan::Contestant;
 use super::{machine, processes};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -89,11 +89,20 @@ impl Child {
     /// where nothing is owed.
     ///
     /// # Errors
-    /// Where it does not answer: it is gone.
+    /// Where it does not answer: it is gone, or so late that it is ended here.
     pub fn figures(&mut self) -> io::Result<Figures> {
         self.pipe.get_mut().write_all(b"?")?;
         let mut line = String::new();
-        self.pipe.read_line(&mut line)?;
+        if let Err(error) = self.pipe.read_line(&mut line) {
+            let _ = self.process.kill(); // What it told later would pass for the answer to the next question.
+            return Err(match error.kind() {
+                ErrorKind::WouldBlock => {
+                    let late = format!("its figures did not come within {} s, so it was ended", PATIENCE.as_secs());
+                    io::Error::new(ErrorKind::TimedOut, late)
+                }
+                _ => error,
+            });
+        }
         let gone = |_| io::Error::other("the server ended while it was measured");
         let mut figures: Figures = serde_json::from_str(&line).map_err(gone)?;
         if let Contestant::Model(Model::Fork { .. } | Model::Prefork { .. }) = self.contestant {
@@ -159,4 +168,22 @@ fn waits_by(strategy: Strategy) -> Vec<String> {
         Strategy::Epoll { trigger: Trigger::Edge } => &["--backend=epoll", "--trigger=edge"],
     };
     words.iter().map(|word| (*word).to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_that_do_not_come_are_said_so_and_end_the_server() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let process = Command::new("sleep").arg("600").spawn().unwrap();
+        let address = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 1);
+        let contestant = Contestant::Model(Model::Iterative);
+        let mut child = Child { process, pipe: BufReader::new(ours), address, contestant };
+        let error = child.figures().unwrap_err();
+        assert_eq!(error.to_string(), "its figures did not come within 30 s, so it was ended");
+        assert!(!child.process.wait().unwrap().success());
+    }
 }

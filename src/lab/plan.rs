@@ -22,6 +22,10 @@ const CONNECTIONS_OF_MODELS: [usize; 4] = [1, 64, 1_000, 5_000];
 /// Transfers that keep a core busy with so few connections already.
 const LARGE_ACTIVE_MAX: usize = 64;
 
+/// How long by default the answer before a round may take. One worker that sleeps for each of those who wait at [`site::SLOW`](super::site::SLOW)
+/// gets to it after 20 s, where the kernel lets 4,096 wait (`net.core.somaxconn`): clients of the round before, which are gone.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Requests that go out together in pipelined work.
 pub const PIPELINE_DEPTH: usize = 16;
 
@@ -192,6 +196,8 @@ pub struct Options {
     /// Strategies, or models.
     pub contestants: Vec<Contestant>,
     pub rounds: Option<usize>,
+    /// How long an answer may take that is asked for before a round.
+    pub patience: Duration,
     pub time: Option<Duration>,
     pub accept_max: Option<usize>,
     pub updates: Updates,

@@ -14,7 +14,7 @@ use super::site::{self, Site};
 use super::text::{size, thousands};
 use super::wait_cost::{self, WaitCost};
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 use tripoll::poller::Strategy;
@@ -152,7 +152,7 @@ struct Bench<'a> {
 enum Outcome {
     Row(Box<Row>),
     /// Why it can't be had.
-    DoesNotFit(String),
+    LeftOut(String),
     Interrupted,
 }
 
@@ -249,13 +249,16 @@ impl<'a> Lab<'a> {
                 }
                 match self.round(cell, round, bench, load.clone()) {
                     Ok(Outcome::Row(row)) => self.run.rows.push(Row { offered_per_second: rate, ..*row }),
-                    Ok(Outcome::DoesNotFit(why)) => {
+                    Ok(Outcome::LeftOut(why)) => {
                         self.run.left_out.push(format!("{contestant}, {}: {why}", cell.of_models()));
                         unfit.push(contestant.to_string());
                     }
                     Ok(Outcome::Interrupted) => self.run.was_interrupted = true,
                     Err(_) if self.interrupted() => return Ok(()),
-                    Err(error) => self.fail(contestant, cell, &error),
+                    Err(error) => {
+                        self.fail(contestant, cell, &error);
+                        unfit.push(contestant.to_string());
+                    }
                 }
             }
         }
@@ -265,10 +268,18 @@ impl<'a> Lab<'a> {
     fn round(&mut self, cell: Cell, round: usize, bench: &mut Bench<'a>, mut load: Load) -> io::Result<Outcome> {
         let contestant = bench.child.contestant();
         load.address = bench.child.address();
-        load.ask.answer_bytes = site::answer_bytes(load.address, &load.ask.request, load.requests_per_send)?;
+        load.ask.answer_bytes = match self.answer_bytes(load.address, &load.ask.request, load.requests_per_send) {
+            Err(error) if error.kind() == ErrorKind::TimedOut && contestant.at_a_time().is_some() => {
+                return Ok(Outcome::LeftOut(format!(
+                    "{error} before round {}: clients of earlier rounds, which are gone, still stand in its queue; try fewer with --active",
+                    round + 1
+                )));
+            }
+            asked => asked?,
+        };
         self.find_ceiling(cell.work, &load)?;
         if let Some(why) = self.lacks_memory(cell, bench) {
-            return Ok(Outcome::DoesNotFit(why));
+            return Ok(Outcome::LeftOut(why));
         }
         let is_model = contestant.strategy().is_none();
         self.give_manners(&mut load, cell.work, contestant)?;
@@ -297,7 +308,7 @@ impl<'a> Lab<'a> {
             return Ok(Outcome::Interrupted);
         }
         if let Some(why) = does_not_fit(&load, &measured).filter(|_| is_model) {
-            return Ok(Outcome::DoesNotFit(why));
+            return Ok(Outcome::LeftOut(why));
         }
         let (figures_before, delayed_before, idle_before) = before.expect("it began");
         let mut row;
@@ -335,7 +346,7 @@ impl<'a> Lab<'a> {
     fn give_manners(&self, load: &mut Load, work: Work, contestant: Contestant) -> io::Result<()> {
         let ask = |work: Work| -> io::Result<Ask> {
             let (request, times) = site::request(work, self.compute_rounds);
-            Ok(Ask { answer_bytes: site::answer_bytes(load.address, &request, times)?, request })
+            Ok(Ask { answer_bytes: self.answer_bytes(load.address, &request, times)?, request })
         };
         let beside = (work == Work::Beside).then(|| ask(Work::ComputeClose)).transpose()?;
         // Who serves a few at a time never gets to the others as long as those ask.
@@ -345,6 +356,10 @@ impl<'a> Lab<'a> {
         load.beside = beside.map(|ask| (site::COMPUTING, ask));
         load.settles = settles;
         Ok(())
+    }
+
+    fn answer_bytes(&self, address: SocketAddrV4, request: &[u8], times: usize) -> io::Result<usize> {
+        site::answer_bytes(address, request, times, self.options.patience)
     }
 
     /// Whether so many connections would take more memory than there is, by what it took for fewer.

@@ -2,7 +2,7 @@
 
 use super::plan::{PIPELINE_DEPTH, Work};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -95,15 +95,20 @@ pub fn request(work: Work, rounds: u64) -> (Vec<u8>, usize) {
 /// Asks once, and counts the bytes of the answer: every later one is as long.
 ///
 /// # Errors
-/// Where the answer is none.
-pub fn answer_bytes(address: SocketAddrV4, request: &[u8], times: usize) -> io::Result<usize> {
+/// Where the answer is none; [`ErrorKind::TimedOut`] where for so long nothing of it comes.
+pub fn answer_bytes(address: SocketAddrV4, request: &[u8], times: usize, patience: Duration) -> io::Result<usize> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(&request[..request.len() / times])?;
     let mut answer = Vec::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
-        let count = stream.read(&mut piece)?;
+        let count = stream.read(&mut piece).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => {
+                io::Error::new(ErrorKind::TimedOut, format!("no answer within {} s", patience.as_secs_f64()))
+            }
+            _ => error,
+        })?;
         answer.extend_from_slice(&piece[..count]);
         if let Some(bytes) = whole_bytes(&answer).filter(|bytes| *bytes <= answer.len()) {
             return Ok(bytes * times);

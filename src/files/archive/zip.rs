@@ -38,6 +38,12 @@ const LEVEL: i32 = 1;
 /// Deflate's largest window.
 const WINDOW_BITS: u8 = 15;
 
+/// Blocks of what is not compressed have at least so much each, but for the last, and five bytes beside.
+const STORED_BYTES_MIN: u64 = 16 * 1024;
+
+/// More than deflate has taken and not written, and than ends of blocks take.
+const INSIDE_BYTES_MAX: u64 = 4 * 1024;
+
 pub(super) struct Zip {
     /// `None` when all is written.
     writing: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
@@ -95,7 +101,7 @@ impl Write for Written {
 /// Writes the whole archive.
 async fn write(walk: Walk, written: Written) -> io::Result<()> {
     let mut archive = ZipArchiveWriter::new(written.clone());
-    let mut deflate = Deflate::new(LEVEL, false, WINDOW_BITS);
+    let mut packer = Packer::new();
     let mut buffer = vec![0; READ_BYTES_MAX];
     for (number, entry) in walk.enumerate() {
         if number == ENTRIES_MAX {
@@ -122,19 +128,19 @@ async fn write(walk: Walk, written: Written) -> io::Result<()> {
             entry = entry.extra_field(ExtraFieldId::ZIP64, &[0; 16], Header::LOCAL).map_err(io::Error::other)?;
         }
         let (mut entry, _) = entry.start().map_err(io::Error::other)?;
-        deflate.reset();
+        packer.begin(file.size(), LARGE_BYTES_MIN);
         let (mut at, mut sum) = (0, 0);
         while at < file.size() {
             let read = read_at(&file, at, &mut buffer)?;
             sum = crc32(sum, read);
-            compress(&mut deflate, read, DeflateFlush::NoFlush, &mut entry)?;
+            packer.take(read, &mut entry)?;
             at += read.len() as u64;
             written.room().await;
         }
         if !file.is_unchanged(&file.file().metadata()?) {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        compress(&mut deflate, &[], DeflateFlush::Finish, &mut entry)?;
+        packer.finish(&mut entry)?;
         entry.finish(DataDescriptorOutput::new(sum, at)).map_err(io::Error::other)?;
         written.room().await;
     }
@@ -150,19 +156,73 @@ fn read_at<'a>(file: &OpenFile, at: u64, buffer: &'a mut [u8]) -> io::Result<&'a
     }
 }
 
-/// Takes all of `bytes`, and writes what becomes of them as far as that is known: to the end where this is their end.
-fn compress(deflate: &mut Deflate, mut bytes: &[u8], flush: DeflateFlush, out: &mut impl Write) -> io::Result<()> {
-    let mut room = [0; 16 * 1024];
-    loop {
-        let (taken, made) = (deflate.total_in(), deflate.total_out());
-        deflate.compress(bytes, &mut room, flush).map_err(|error| io::Error::other(error.as_str()))?;
-        bytes = &bytes[(deflate.total_in() - taken) as usize..];
-        let made = (deflate.total_out() - made) as usize;
-        out.write_all(&room[..made])?;
-        if made < room.len() {
-            return Ok(()); // Where it leaves room it has no more.
+/// Deflates one file after the other.
+///
+/// What is not compressible grows by up to an eighth at the fast level. Where a local header says that sizes have 32 bits they must not come to more:
+/// before they could, the rest of the file is stored. (A file that would even so, of the last 1.3 MB below 4 GiB, is read by who reads the
+/// directory first; who unpacks it as it comes takes its descriptor for a shorter one.)
+struct Packer {
+    deflate: Deflate,
+    /// Goes on with the file where its rest is stored.
+    storing: Option<Deflate>,
+    /// What of the file is still to be taken.
+    left_bytes: u64,
+    /// What it becomes is less, if it can be.
+    made_bytes_max: u64,
+}
+
+impl Packer {
+    fn new() -> Packer {
+        let deflate = Deflate::new(LEVEL, false, WINDOW_BITS);
+        Packer { deflate, storing: None, left_bytes: 0, made_bytes_max: 0 }
+    }
+
+    fn begin(&mut self, bytes: u64, made_bytes_max: u64) {
+        self.deflate.reset();
+        let made_bytes_max = if can_promise(bytes, made_bytes_max) { made_bytes_max } else { u64::MAX };
+        (self.storing, self.left_bytes, self.made_bytes_max) = (None, bytes, made_bytes_max);
+    }
+
+    fn take(&mut self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+        let taken = bytes.len() as u64;
+        self.left_bytes -= taken;
+        let most = self.deflate.total_out() + INSIDE_BYTES_MAX + taken + taken / 8 + stored(self.left_bytes);
+        if most >= self.made_bytes_max && self.storing.is_none() {
+            self.compress(&[], DeflateFlush::SyncFlush, out)?; // To the end of a byte and a block.
+            self.storing = Some(Deflate::new(0, false, WINDOW_BITS));
+        }
+        self.compress(bytes, DeflateFlush::NoFlush, out)
+    }
+
+    fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.compress(&[], DeflateFlush::Finish, out)
+    }
+
+    /// Takes all of `bytes`, and writes what becomes of them as far as that is known: to the end where this is their end.
+    fn compress(&mut self, mut bytes: &[u8], flush: DeflateFlush, out: &mut impl Write) -> io::Result<()> {
+        let mut room = [0; 16 * 1024];
+        let deflate = self.storing.as_mut().unwrap_or(&mut self.deflate);
+        loop {
+            let (taken, made) = (deflate.total_in(), deflate.total_out());
+            deflate.compress(bytes, &mut room, flush).map_err(|error| io::Error::other(error.as_str()))?;
+            bytes = &bytes[(deflate.total_in() - taken) as usize..];
+            let made = (deflate.total_out() - made) as usize;
+            out.write_all(&room[..made])?;
+            if made < room.len() {
+                return Ok(()); // Where it leaves room it has no more.
+            }
         }
     }
+}
+
+/// Whether so many bytes become less, whatever they are, and still can where a first read of them was no more than tried.
+fn can_promise(bytes: u64, made_bytes_max: u64) -> bool {
+    INSIDE_BYTES_MAX + READ_BYTES_MAX as u64 / 8 + stored(bytes) < made_bytes_max
+}
+
+/// What so many bytes become that are stored, at most.
+fn stored(bytes: u64) -> u64 {
+    bytes + (bytes / STORED_BYTES_MIN + 1) * 5
 }
 
 /// A name as a zip has it: UTF-8. Segments that are not are percent-encoded, so that two of them stay two.
@@ -197,5 +257,50 @@ impl Changed {
         // The flag says that the time of change is what follows.
         let [a, b, c, d] = u32::try_from(seconds).unwrap_or(u32::MAX).to_le_bytes();
         Changed { time, field: [1, a, b, c, d] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zlib_rs::{Inflate, InflateFlush};
+
+    fn packed(packer: &mut Packer, bytes: &[u8], made_bytes_max: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        packer.begin(bytes.len() as u64, made_bytes_max);
+        bytes.chunks(READ_BYTES_MAX).for_each(|piece| packer.take(piece, &mut out).unwrap());
+        packer.finish(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn what_is_not_compressible_comes_to_no_more_than_its_descriptor_has_room_for() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .take(1 << 20)
+        .collect();
+        let bytes_max = noise.len() as u64;
+        let promised = (0..bytes_max).rev().find(|bytes| can_promise(*bytes, bytes_max)).unwrap() as usize;
+        let mut packer = Packer::new();
+        for bytes in [promised, promised - 1, promised - 20_000, promised / 16 * 15, promised / 9 * 8, 70_000, 1, 0] {
+            let made = packed(&mut packer, &noise[..bytes], bytes_max);
+            assert!((made.len() as u64) < bytes_max, "{bytes} became {}", made.len());
+            let mut again = vec![0; bytes];
+            let mut inflate = Inflate::new(false, WINDOW_BITS);
+            inflate.decompress(&made, &mut again, InflateFlush::Finish).unwrap();
+            assert!(again == noise[..bytes] && inflate.total_in() as usize == made.len(), "{bytes}");
+        }
+        for bytes in [promised + 1, promised / 16 * 15] {
+            assert!(
+                packed(&mut packer, &noise[..bytes], u64::MAX).len() > bytes,
+                "{bytes}: the fast level lets it grow"
+            );
+        }
+        let text = b"again and again ".repeat(promised / 16 + 1);
+        let made = packed(&mut packer, &text[..promised], bytes_max);
+        assert!(made == packed(&mut packer, &text[..promised], u64::MAX), "of what is compressible nothing is stored");
     }
 }

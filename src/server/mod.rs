@@ -1,33 +1,35 @@
 //! The server: where HTTP meets sockets.
 
+mod bound;
+mod error;
+mod listening;
+mod meter;
+
+pub use bound::BoundServer;
+pub use error::{Error, Result};
+pub use meter::{Counters, Meter};
+
 use crate::files::{self, Cache, Files, Resolver};
 use crate::guard::{Guard, Rules, Scope, Users};
 use crate::http::{self, Answer, Answered, Reject, Request, Response, Service, Sink};
-use crate::models::{self, Model, Tally, Work};
+use crate::models::{Model, Work};
 use crate::offload::{self, Pool};
-use crate::poller::{Backend, Strategy, StrategyError, Trigger};
+use crate::poller::{Backend, Strategy, Trigger};
 use crate::protocol::{Link, Now};
-use crate::reactor::{self, Handle, Notice, Reactor};
-use crate::router::{Endpoint, NotFound, RouteError, Router};
+use crate::reactor::{self, Notice, Reactor};
+use crate::router::{Endpoint, NotFound, Router};
 use crate::sys;
-use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use listening::{is_loopback, listen};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, RawFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
-
-/// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 
 /// Descriptors that connections leave to others (files that are kept, listeners, the poller, files that are being opened, what the program
 /// itself needs): so many, but of few no more than a quarter.
 const DESCRIPTORS_RESERVED: u64 = files::DESCRIPTORS_MAX as u64 + 64;
-
-/// Ports that are tried to suggest a free one.
-const PORTS_TRIED: u16 = 64;
 
 /// Serves a folder and routes over HTTP/1.1 on one thread.
 ///
@@ -63,42 +65,6 @@ pub struct HttpServer {
     meter: Meter,
     on_notice: Box<dyn FnMut(&Notice) + Send>,
     on_answer: Arc<dyn Fn(&Answered<'_>) + Send + Sync>,
-}
-
-/// What a server does, to be read from any thread while it runs, or by a handler. Clones read the same server.
-#[derive(Debug, Clone, Default)]
-pub struct Meter {
-    answers: Arc<AtomicU64>,
-    reactor: reactor::Meter,
-    /// What is counted instead where threads or processes serve.
-    tally: Arc<OnceLock<Tally>>,
-}
-
-/// What a server has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Answers given, also to what was no request.
-    pub answers: u64,
-    /// Connections, bytes, waits: as of the end of the loop's last turn. Where threads or processes serve there are no turns and no waits
-    /// of a loop, and the rest is as of now.
-    pub reactor: reactor::Counters,
-}
-
-impl Meter {
-    /// All zero until the server runs.
-    pub fn read(&self) -> Counters {
-        match self.tally.get() {
-            Some(tally) => Counters { answers: tally.answers(), reactor: tally.counters() },
-            None => Counters { answers: self.answers.load(Ordering::Relaxed), reactor: self.reactor.read() },
-        }
-    }
-
-    fn count_answer(&self) {
-        match self.tally.get() {
-            Some(tally) => tally.count_answer(),
-            None => _ = self.answers.fetch_add(1, Ordering::Relaxed),
-        }
-    }
 }
 
 impl HttpServer {
@@ -430,212 +396,5 @@ struct Nothing;
 impl Service for Nothing {
     fn respond(&self, _: &Request<'_>) -> Answer {
         Reject::NotFound.into()
-    }
-}
-
-/// A server that listens.
-pub struct BoundServer {
-    reactor: Reactor,
-    /// What others than the loop itself are to serve, under a model that has them.
-    work: Option<Work>,
-    model: Model,
-    addresses: Vec<SocketAddr>,
-    strategy: Strategy,
-    resolver: Option<Resolver>,
-    meter: Meter,
-}
-
-impl BoundServer {
-    /// Where it listens, with the ports that the kernel chose.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Who serves connections.
-    pub fn model(&self) -> Model {
-        self.model
-    }
-
-    /// How it waits.
-    pub fn strategy(&self) -> Strategy {
-        self.strategy
-    }
-
-    /// How names beneath its folder are resolved, if it has one.
-    pub fn resolver(&self) -> Option<Resolver> {
-        self.resolver
-    }
-
-    /// Shows what it does, to other threads while it runs.
-    pub fn meter(&self) -> Meter {
-        self.meter.clone()
-    }
-
-    /// Stops it, from any thread.
-    pub fn handle(&self) -> Handle {
-        self.reactor.handle()
-    }
-
-    /// What is done at the end of each turn of the loop, and under other models by each worker before it waits, such as writing out what was
-    /// logged. It says after how long it wants to be called again at the latest. It must not block.
-    pub fn after_turn(&mut self, act: impl Fn() -> Option<Duration> + Clone + Send + Sync + 'static) {
-        self.reactor.after_turn(act.clone());
-        if let Some(work) = &mut self.work {
-            work.before_wait = Box::new(act);
-        }
-    }
-
-    /// What each process does first that a model forks. It has a copy of what waited to be written out.
-    pub fn in_child(&mut self, act: impl Fn() + Send + Sync + 'static) {
-        if let Some(work) = &mut self.work {
-            work.in_child = Box::new(act);
-        }
-    }
-
-    /// The loop, to let it do more than HTTP.
-    pub fn reactor(&mut self) -> &mut Reactor {
-        &mut self.reactor
-    }
-
-    /// Serves until its [`Handle`] stops it.
-    ///
-    /// # Errors
-    /// What waiting says: of a sound loop, nothing. Under other models, also where the first threads or processes can't be had.
-    pub fn run(mut self) -> Result<()> {
-        if let Some(work) = self.work {
-            let model_error = |source| Error::Model { model: self.model, source };
-            models::employ(self.model, work, &mut self.reactor).map_err(model_error)?;
-        }
-        Ok(self.reactor.run()?)
-    }
-}
-
-/// Whether only this machine's own programs reach an address.
-fn is_loopback(address: &SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
-/// Listens at every address that `text` resolves to, on the same port. Of several, those that this machine does not have are passed over.
-fn listen(text: &str) -> Result<Vec<TcpListener>> {
-    let address_error = |source| Error::Address { text: text.into(), source };
-    let resolved = text.to_socket_addrs().map_err(address_error)?;
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    let mut unavailable = None;
-    for mut address in resolved {
-        if let Some(first) = listeners.first() {
-            address.set_port(first.local_addr()?.port());
-        }
-        match sys::listen(address, BACKLOG) {
-            Ok(socket) => listeners.push(socket.into()),
-            Err(source) if source.kind() == ErrorKind::AddrNotAvailable => unavailable = Some((address, source)),
-            Err(source) => return Err(Error::Bind { address, source, free_port: free_port(address) }),
-        }
-    }
-    match (listeners.is_empty(), unavailable) {
-        (false, _) => Ok(listeners),
-        (true, Some((address, source))) => Err(Error::Bind { address, source, free_port: None }),
-        (true, None) => Err(address_error(ErrorKind::NotFound.into())),
-    }
-}
-
-/// The next port at which listening would work.
-fn free_port(address: SocketAddr) -> Option<u16> {
-    let ports = (1..=PORTS_TRIED).filter_map(|step| address.port().checked_add(step));
-    ports.into_iter().find(|port| sys::listen(SocketAddr::new(address.ip(), *port), 1).is_ok())
-}
-
-/// Why a server can't run.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub enum Error {
-    /// An address that is none.
-    Address { text: String, source: io::Error },
-    /// An address at which listening is not possible, and a port at which it would be.
-    Bind { address: SocketAddr, source: io::Error, free_port: Option<u16> },
-    /// A folder that can't be opened.
-    Directory { path: PathBuf, source: io::Error },
-    /// A route that can't be added.
-    Route(RouteError),
-    /// A backend with a setting that it does not have.
-    Strategy(StrategyError),
-    /// A model that can't serve.
-    Model { model: Model, source: io::Error },
-    /// A model that can't know how many connections an address has, with a bound for it.
-    PerAddressMax { model: Model },
-    /// A route that answers without end, with a model whose workers it would keep.
-    LiveRoute { path: String, model: Model },
-    /// What the loop itself needs can't be had.
-    Loop(io::Error),
-}
-
-/// What can be had of a server, or why not.
-pub type Result<T> = std::result::Result<T, Error>;
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Address { text, source } => {
-                write!(f, "{text:?} is no address to listen at: {}; try 127.0.0.1:8000", said(source))
-            }
-            Error::Bind { address, source, free_port } => {
-                write!(f, "cannot listen at {address}: {}", said(source))?;
-                match (source.kind(), free_port) {
-                    (ErrorKind::AddrNotAvailable, _) => f.write_str("; try --bind 127.0.0.1"),
-                    (ErrorKind::PermissionDenied, _) => f.write_str("; try a port from 1024 up, as in --port 8000"),
-                    (_, Some(port)) => write!(f, "; try --port {port}"),
-                    (_, None) => f.write_str("; try --port 0, which lets the kernel choose"),
-                }
-            }
-            Error::Directory { path, source } => {
-                let there = match source.kind() {
-                    ErrorKind::PermissionDenied => "you may enter",
-                    _ => "is there",
-                };
-                let path = path.display();
-                write!(f, "cannot serve {path}: {}; try a folder that {there}, as in: tripoll .", said(source))
-            }
-            Error::Route(error) => error.fmt(f),
-            Error::Strategy(error) => error.fmt(f),
-            Error::Model { model, source } => write!(f, "cannot serve by {model}: {}", said(source)),
-            Error::PerAddressMax { model } => {
-                write!(f, "connections of one address can't be counted by {model}; try threads, or fork that waits")
-            }
-            Error::LiveRoute { path, model } => {
-                write!(
-                    f,
-                    "{path} answers without end, and would keep a worker of {model} for each that listens; try reactor, or coroutines"
-                )
-            }
-            Error::Loop(error) => write!(f, "the loop cannot run: {}", said(error)),
-        }
-    }
-}
-
-/// An error in words, without "(os error 98)".
-fn said(error: &io::Error) -> String {
-    let mut text = error.to_string();
-    if let Some(at) = text.find(" (os error ") {
-        text.truncate(at);
-    }
-    text
-}
-
-impl std::error::Error for Error {}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Error {
-        Error::Loop(error)
-    }
-}
-
-impl From<RouteError> for Error {
-    fn from(error: RouteError) -> Error {
-        Error::Route(error)
-    }
-}
-
-impl From<StrategyError> for Error {
-    fn from(error: StrategyError) -> Error {
-        Error::Strategy(error)
     }
 }

@@ -1,0 +1,33 @@
+//! wrk, and what it says.
+#![allow(dead_code)] // Not every bench needs all of it.
+
+use std::process::Command;
+
+/// What it saw.
+pub struct Seen {
+    pub requests: f64,
+    pub per_second: f64,
+    /// With its unit.
+    pub p99: String,
+    /// Errors, in its words.
+    pub trouble: String,
+}
+
+/// Runs it with one thread, on the core of who calls, and with these words beside.
+pub fn run(url: &str, connections: usize, seconds: usize, words: &[String]) -> Seen {
+    let mut command = Command::new("wrk");
+    command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{seconds}s")]).args(words).arg(url);
+    let output = command.output().expect("it is installed");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line_with = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_default();
+    let number = |word: &str| {
+        let number = line_with(word).split_whitespace().find_map(|word| word.parse::<f64>().ok());
+        number.unwrap_or_else(|| panic!("wrk counts no {word}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+    };
+    Seen {
+        requests: number("requests in"),
+        per_second: number("Requests/sec"),
+        p99: line_with("99%").split_whitespace().nth(1).unwrap_or("?").to_string(),
+        trouble: [line_with("Socket errors"), line_with("Non-2xx")].concat().trim().to_string(),
+    }
+}

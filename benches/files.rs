@@ -1,9 +1,9 @@
 //! Files up and down: a large one and many small ones, put and got by HTTP, beside cp with and without fsync and beside nginx (dav) where it is
-//! installed; and how long a small request takes while a large file comes in. This server is done with a file when the disk has it, as cp is
-//! that is followed by fsync; nginx does not wait for the disk, and neither does cp.
+//! installed; how long a small request takes while a large file comes in or goes out; and how evenly many large downloads share. This server is
+//! done with a file when the disk has it, as cp is that is followed by fsync; nginx does not wait for the disk, and neither does cp.
 //!
 //! ```sh
-//! cargo bench --bench files -- [--work put,get,put-many,get-many,beside] [--rounds 5] [--mib 1024] [--many 1000] [--only epoll,nginx] [--at DIR]
+//! cargo bench --bench files -- [--work put,get,put-many,get-many,beside,share] [--rounds 5] [--mib 1024] [--many 1000] [--only epoll,nginx] [--at DIR]
 //! ```
 
 mod running;
@@ -31,7 +31,11 @@ const PACE: Duration = Duration::from_millis(1);
 /// How long the same is asked where nothing is uploaded.
 const AT_REST: Duration = Duration::from_secs(2);
 
-const WORKS: [&str; 5] = ["put", "get", "put-many", "get-many", "beside"];
+/// Downloads that share, and for how long.
+const SHARERS: usize = 16;
+const SHARING: Duration = Duration::from_secs(3);
+
+const WORKS: [&str; 6] = ["put", "get", "put-many", "get-many", "beside", "share"];
 
 struct Options {
     works: Vec<String>,
@@ -73,7 +77,11 @@ fn main() {
     println!("{:<9} {:<11} {:>8} {:>7} {:>12} {:>10}", "work", "by", "MiB/s", "to cp", "to cp, fsync", "CPU ms/MiB");
     for work in WORKS.iter().filter(|work| options.works.iter().any(|name| name == *work)) {
         match *work {
-            "beside" => measure_beside(&site, &porters, &options),
+            "beside" => {
+                measure_beside(true, &site, &porters, &options);
+                measure_beside(false, &site, &porters, &options);
+            }
+            "share" => measure_share(&porters, &options),
             work => measure(work, &site, &porters, &options),
         }
     }
@@ -227,13 +235,16 @@ impl Client {
     }
 
     fn get(&mut self, target: &str, file: &Path) {
-        let mut file = File::create(file).expect("a file");
-        let mut left = self.ask(target, &mut file);
+        self.receive(target, &mut File::create(file).expect("a file"));
+    }
+
+    fn receive(&mut self, target: &str, to: &mut impl Write) {
+        let mut left = self.ask(target, to);
         let mut buffer = vec![0; 256 * 1024];
         while left > 0 {
             let count = self.0.read(&mut buffer).expect("it answers");
             assert!(count > 0 && count <= left, "{count} bytes of {left}");
-            file.write_all(&buffer[..count]).expect("there is room");
+            to.write_all(&buffer[..count]).expect("there is room");
             left -= count;
         }
     }
@@ -296,19 +307,26 @@ fn measure(work: &str, site: &Site, porters: &[Porter], options: &Options) {
     }
 }
 
-/// How long a small request takes, from when it was due, while a large file is put; and while none is.
-fn measure_beside(site: &Site, porters: &[Porter], options: &Options) {
-    println!("beside: a request of 1 KiB each ms, from when it was due, in ms; median of rounds, the greatest of all");
-    println!(
-        "{:<9} {:<11} {:>10} {:>8} {:>8} {:>8} {:>9}",
-        "work", "by", "put, MiB/s", "p50", "p99", "greatest", "p99, rest"
-    );
-    let servers = porters.iter().filter_map(|porter| match porter {
-        Porter::Cp { .. } => None,
+fn servers(porters: &[Porter]) -> Vec<&Running> {
+    let running = |porter| match porter {
+        &Porter::Cp { .. } => None,
         Porter::Server(running) => Some(running),
-    });
-    let servers: Vec<_> = servers.collect();
-    let mut rows: Vec<Vec<[f64; 5]>> = servers.iter().map(|_| Vec::new()).collect();
+    };
+    porters.iter().filter_map(running).collect()
+}
+
+/// How long a small request takes, from when it was due, while a large file is put, or got; and while none is.
+fn measure_beside(is_put: bool, site: &Site, porters: &[Porter], options: &Options) {
+    let (work, done) = if is_put { ("put", "put, MiB/s") } else { ("get", "get, MiB/s") };
+    println!(
+        "beside a {work}: a request of 1 KiB each ms, from when it was due, in ms; median of rounds, the greatest of all"
+    );
+    println!(
+        "{:<9} {:<11} {done:>10} {:>8} {:>8} {:>8} {:>9} {:>6}",
+        "work", "by", "p50", "p99", "greatest", "p99, rest", "ratio"
+    );
+    let servers = servers(porters);
+    let mut rows: Vec<Vec<[f64; 6]>> = servers.iter().map(|_| Vec::new()).collect();
     for _ in 0..options.rounds {
         for (server, row) in servers.iter().zip(&mut rows) {
             site.clear();
@@ -322,21 +340,66 @@ fn measure_beside(site: &Site, porters: &[Porter], options: &Options) {
             is_over.store(false, Ordering::Relaxed);
             let (speed, beside) = thread::scope(|scope| {
                 let asked = scope.spawn(|| ask_until(&is_over, server.address));
-                let begun = Instant::now();
-                Client::new(server.address).put(&site.path("own/large"), "/new/large");
+                let (mut client, begun) = (Client::new(server.address), Instant::now());
+                match is_put {
+                    true => client.put(&site.path("own/large"), "/new/large"),
+                    false => client.receive("/large", &mut io::sink()),
+                }
                 let speed = options.mib as f64 / begun.elapsed().as_secs_f64();
                 is_over.store(true, Ordering::Relaxed);
                 (speed, asked.join().expect("it is answered"))
             });
             let of = |all: &[f64], part: f64| all[((all.len() - 1) as f64 * part) as usize];
-            row.push([speed, of(&beside, 0.5), of(&beside, 0.99), of(&beside, 1.0), of(&at_rest, 0.99)]);
+            let (p99, rest) = (of(&beside, 0.99), of(&at_rest, 0.99));
+            row.push([speed, of(&beside, 0.5), p99, of(&beside, 1.0), rest, p99 / rest]);
         }
     }
     site.clear();
     for (server, row) in servers.iter().zip(&rows) {
-        let [speed, p50, p99, _, rest] = [0, 1, 2, 3, 4].map(|at| median(row.iter().map(|values| values[at])));
+        let [speed, p50, p99, _, rest, ratio] =
+            [0, 1, 2, 3, 4, 5].map(|at| median(row.iter().map(|values| values[at])));
         let greatest = row.iter().map(|values| values[3]).fold(0.0, f64::max);
-        println!("{:<9} {:<11} {speed:>10.0} {p50:>8.2} {p99:>8.2} {greatest:>8.2} {rest:>9.2}", "beside", server.name);
+        let name = server.name;
+        println!(
+            "{:<9} {name:<11} {speed:>10.0} {p50:>8.2} {p99:>8.2} {greatest:>8.2} {rest:>9.2} {ratio:>6.2}",
+            "beside"
+        );
+    }
+}
+
+/// How much each of many downloads gets whose one client takes from all in turn, whatever is there.
+fn measure_share(porters: &[Porter], options: &Options) {
+    println!(
+        "share: {SHARERS} downloads of a large file at once; what the least and the greatest got of the mean, median of rounds"
+    );
+    println!("{:<9} {:<11} {:>10} {:>8} {:>8}", "work", "by", "MiB/s", "least", "greatest");
+    for server in servers(porters) {
+        let mut rounds = Vec::new();
+        for _ in 0..options.rounds {
+            let mut got = [0; SHARERS];
+            // Each with what is to come.
+            let mut clients = got.map(|_| (Client::new(server.address), 0));
+            let (mut buffer, begun) = (vec![0; 256 * 1024], Instant::now());
+            while begun.elapsed() < SHARING {
+                for ((client, left), got) in clients.iter_mut().zip(&mut got) {
+                    if *left == 0 {
+                        client.0.set_nonblocking(false).expect("it is a socket");
+                        *left = client.ask("/large", &mut io::sink());
+                        client.0.set_nonblocking(true).expect("it is a socket");
+                    }
+                    match client.0.read(&mut buffer) {
+                        Ok(count) => (*got, *left) = (*got + count, left.checked_sub(count).expect("its length")),
+                        Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+                    }
+                }
+            }
+            let mean = got.iter().sum::<usize>() as f64 / SHARERS as f64;
+            let part = |of: Option<&usize>| *of.expect("there are some") as f64 / mean;
+            let speed = mean * SHARERS as f64 / f64::from(1 << 20) / begun.elapsed().as_secs_f64();
+            rounds.push([speed, part(got.iter().min()), part(got.iter().max())]);
+        }
+        let [speed, least, greatest] = [0, 1, 2].map(|at| median(rounds.iter().map(|values| values[at])));
+        println!("{:<9} {:<11} {speed:>10.0} {least:>8.2} {greatest:>8.2}", "share", server.name);
     }
 }
 

@@ -3,7 +3,7 @@
 //! the same round. In `open`, which is the lab's generator at half of what the slowest of them can do, it is how long requests take.
 //!
 //! ```sh
-//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,open,idle] [--rounds 5] [--seconds 2] [--only epoll,nginx]
+//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,log,crowd,open,idle,start] [--rounds 5] [--seconds 2] [--only epoll,nginx]
 //! ```
 
 mod browser;
@@ -28,7 +28,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tripoll::sys;
 
@@ -46,8 +46,14 @@ const CLOSE: &str = "Connection: close\r\n";
 const PIPELINE: &str = "init = function(args) local r = {} for i = 1, 16 do r[i] = wrk.format(nil, wrk.path) end \
                         req = table.concat(r) end\nrequest = function() return req end\n";
 
+/// How often a server is started to see how long that takes.
+const STARTS: usize = 21;
+
 /// Connections that are opened to see what one costs when it is idle.
 const IDLE: usize = 5_000;
+
+/// Connections that are idle while others ask.
+const CROWD: usize = 10_000;
 
 struct Work {
     name: &'static str,
@@ -71,6 +77,15 @@ const WORKS: [Work; 7] = [
     Work { name: "close", fields: CLOSE, ..KEEP },
     Work { name: "100k", path: "/100k.bin", body_bytes: 100 << 10, connections: 32, ..KEEP },
     Work { name: "1m", path: "/1m.bin", body_bytes: 1 << 20, connections: 16, ..KEEP },
+];
+
+/// What is no load by wrk, or no server beside others.
+const OTHER_WORKS: [(&str, fn(&[Server], &Options)); 5] = [
+    ("log", measure_log),
+    ("crowd", measure_crowd),
+    ("open", measure_open),
+    ("idle", measure_idle),
+    ("start", measure_start),
 ];
 
 struct Options {
@@ -97,11 +112,10 @@ fn main() {
     for work in WORKS.iter().filter(|work| options.works.iter().any(|name| name == work.name)) {
         measure(work, &servers, &options);
     }
-    if options.works.iter().any(|name| name == "open") {
-        measure_open(&servers, &options);
-    }
-    if options.works.iter().any(|name| name == "idle") {
-        measure_idle(&servers, &options);
+    for (name, measure) in OTHER_WORKS {
+        if options.works.iter().any(|chosen| chosen == name) {
+            measure(&servers, &options);
+        }
     }
 }
 
@@ -109,7 +123,8 @@ fn options(arguments: &[String]) -> Options {
     let list = |text: &String| text.split(',').map(str::to_string).collect::<Vec<_>>();
     let value = |flag: &str| arguments.iter().position(|word| word == flag).and_then(|at| arguments.get(at + 1));
     let count = |flag: &str, default: usize| value(flag).map_or(default, |text| text.parse().expect("a number"));
-    let all = || WORKS.iter().map(|work| work.name.to_string()).chain(["open", "idle"].map(str::to_string)).collect();
+    let others = OTHER_WORKS.map(|(name, _)| name);
+    let all = || WORKS.iter().map(|work| work.name).chain(others).map(str::to_string).collect();
     let works = value("--work").map_or_else(all, list);
     Options { works, rounds: count("--rounds", 5), seconds: count("--seconds", 2), only: value("--only").map(list) }
 }
@@ -221,7 +236,11 @@ fn chosen<'a>(servers: &'a [Server], options: &'a Options) -> impl Iterator<Item
 
 /// Rounds in which each server has its turn, so that what disturbs one disturbs all.
 fn measure(work: &Work, servers: &[Server], options: &Options) {
-    let running: Vec<_> = chosen(servers, options).filter_map(|server| server.run(work)).collect();
+    measure_running(work, chosen(servers, options).filter_map(|server| server.run(work)).collect(), options);
+}
+
+/// The first is what the others are compared to.
+fn measure_running(work: &Work, running: Vec<Running>, options: &Options) {
     let lua = TempDir::new().expect("a folder");
     let lua_path = lua.path().join("pipeline.lua");
     fs::write(&lua_path, PIPELINE).expect("a file");
@@ -252,6 +271,63 @@ fn measure(work: &Work, servers: &[Server], options: &Options) {
             last.seen.trouble
         );
     }
+}
+
+/// This server by epoll, with a flag more, under a name of its own.
+fn epoll_with(name: &'static str, flag: [&str; 2], servers: &[Server]) -> Option<Running> {
+    let mut command = servers.iter().find(|server| server.name == "epoll").expect("it is among them").command.clone();
+    match command.iter().position(|word| word == flag[0]) {
+        Some(at) => command[at + 1] = flag[1].into(),
+        None => drop(command.splice(1..1, flag.map(str::to_string))),
+    }
+    Running::new(name, command, Some(SERVER_CORE))
+}
+
+/// What the access log costs where it goes to nobody.
+fn measure_log(servers: &[Server], options: &Options) {
+    let forms = ["off", "common", "json"].into_iter().filter_map(|form| epoll_with(form, ["--log", form], servers));
+    measure_running(&Work { name: "log", ..KEEP }, forms.collect(), options);
+}
+
+/// What those who are idle cost those who ask, by epoll.
+fn measure_crowd(servers: &[Server], options: &Options) {
+    if sys::raise_descriptor_limit().is_ok_and(|limit| limit < CROWD as u64 + 100) {
+        return println!("skipped: crowd needs {CROWD} descriptors");
+    }
+    let start = |name| epoll_with(name, ["--idle-timeout", "1h"], servers);
+    let (Some(alone), Some(crowded)) = (start("alone"), start("crowded")) else { return };
+    let _idle: Vec<_> = (0..CROWD).map(|_| ask(crowded.address)).collect();
+    measure_running(&Work { name: "crowd", ..KEEP }, vec![alone, crowded], options);
+}
+
+/// How long it takes from exec(2) to the first answer.
+fn measure_start(servers: &[Server], options: &Options) {
+    for server in chosen(servers, options) {
+        let start = |_| {
+            let begun = Instant::now();
+            let running = server.run(&KEEP)?;
+            let _client = ask(running.address);
+            Some(begun.elapsed().as_secs_f64() * 1e3)
+        };
+        let times: Vec<f64> = (0..STARTS).filter_map(start).collect();
+        if !times.is_empty() {
+            println!(
+                "{:<8} {:<12} {:>10.2} ms, median of {}",
+                "start",
+                server.name,
+                median(times.iter().copied()),
+                times.len()
+            );
+        }
+    }
+}
+
+/// A client that was answered.
+fn ask(address: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(address).expect("it accepts");
+    client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
+    client.read_exact(&mut [0; 1024]).expect("it answers");
+    client
 }
 
 /// How long requests take that come at a fixed rate, from when each was due: the same rate for all, half of the least peak.
@@ -314,12 +390,7 @@ fn measure_open(servers: &[Server], options: &Options) {
 /// What an idle connection that was answered once costs in memory.
 fn measure_idle(servers: &[Server], options: &Options) {
     for running in chosen(servers, options).filter_map(|server| server.run(&KEEP)) {
-        let open = || {
-            let mut client = TcpStream::connect(running.address).expect("it accepts");
-            client.write_all(b"GET /1k.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
-            client.read_exact(&mut [0; 1024]).expect("it answers");
-            client
-        };
+        let open = || ask(running.address);
         // The first ones pay for what all share.
         let _first: Vec<_> = (0..64).map(|_| open()).collect();
         let before = running.resident_bytes();

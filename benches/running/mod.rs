@@ -11,6 +11,9 @@ use tripoll::sys;
 /// A server takes no longer to listen.
 const START: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether it does.
+const LOOK: Duration = Duration::from_micros(200);
+
 /// This server's strategies, each with the flags that choose it.
 const STRATEGIES: [(&str, &str); 4] = [
     ("epoll", "--backend epoll"),
@@ -79,7 +82,7 @@ impl Running {
                 println!("skipped: {name} does not listen");
                 return None;
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(LOOK);
         }
         Some(running)
     }

@@ -92,10 +92,10 @@ impl Child {
     /// Where it does not answer: it is gone.
     pub fn figures(&mut self) -> io::Result<Figures> {
         self.pipe.get_mut().write_all(b"?")?;
-        let mut line = String::new();
-        self.pipe.read_line(&mut line)?;
+        let mut line = Vec::new();
+        self.pipe.read_until(b'\n', &mut line)?;
         let gone = |_| io::Error::other("the server ended while it was measured");
-        let mut figures: Figures = serde_json::from_str(&line).map_err(gone)?;
+        let mut figures: Figures = serde_json::from_slice(&line).map_err(gone)?;
         if let Contestant::Model(Model::Fork { .. } | Model::Prefork { .. }) = self.contestant {
             let own = self.process.id();
             let workers = processes::group(own).into_iter().filter(|process| *process != own);

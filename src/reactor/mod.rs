@@ -285,6 +285,7 @@ impl<K: Kernel> Reactor<K> {
     ///
     /// # Errors
     /// As [`run`](Self::run).
+    #[inline(never)] // Of `run`, too: it would be there twice.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.wait(timeout)?; // 1
         self.read_clock(); // 2

@@ -43,10 +43,10 @@ pub type Group<'a> = Vec<Summary<'a>>;
 type Value = fn(&Row) -> f64;
 
 /// A line a contestant, a point a group.
-pub fn lines(groups: &[&Group<'_>], x: impl Fn(&Summary<'_>) -> f64, y: impl Fn(&Row) -> f64) -> Vec<Line> {
+pub fn lines(groups: &[&Group<'_>], x: fn(&Summary<'_>) -> f64, y: Value) -> Vec<Line> {
     let line = |name: &str| {
         let points = groups.iter().flat_map(|group| group.iter().filter(|one| one.strategy == name));
-        let mut points: Vec<_> = points.map(|one| (x(one), one.spread(&y))).collect();
+        let mut points: Vec<_> = points.map(|one| (x(one), one.spread(y))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Line { name: name.to_string(), points }
     };

@@ -92,8 +92,8 @@ impl Child {
     /// Where it does not answer: it is gone, or so late that it is ended here.
     pub fn figures(&mut self) -> io::Result<Figures> {
         self.pipe.get_mut().write_all(b"?")?;
-        let mut line = String::new();
-        if let Err(error) = self.pipe.read_line(&mut line) {
+        let mut line = Vec::new();
+        if let Err(error) = self.pipe.read_until(b'\n', &mut line) {
             let _ = self.process.kill(); // What it told later would pass for the answer to the next question.
             return Err(match error.kind() {
                 ErrorKind::WouldBlock => {
@@ -104,7 +104,7 @@ impl Child {
             });
         }
         let gone = |_| io::Error::other("the server ended while it was measured");
-        let mut figures: Figures = serde_json::from_str(&line).map_err(gone)?;
+        let mut figures: Figures = serde_json::from_slice(&line).map_err(gone)?;
         if let Contestant::Model(Model::Fork { .. } | Model::Prefork { .. }) = self.contestant {
             let own = self.process.id();
             let workers = processes::group(own).into_iter().filter(|process| *process != own);

@@ -256,7 +256,7 @@ impl Options {
             (true, _, true) => [0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1].map(Offer::Share).to_vec(),
         };
         cells.extend(self.open_cells(&cells, &open));
-        cells.sort_by(|a, b| a.partial_cmp(b).expect("no rate is NaN"));
+        sort(&mut cells);
         cells
     }
 
@@ -284,7 +284,7 @@ impl Options {
         let wanted = combined.filter(|(work, active)| has_axes || is_preset(*work, *active));
         let mut cells: Vec<Cell> =
             wanted.map(|(work, active)| Cell { work, idle: IDLE, active, offer: Offer::Closed }).collect();
-        cells.sort_by_key(|cell| (cell.work, cell.active)); // What memory a few took is not to be left of many.
+        sort(&mut cells); // What memory a few took is not to be left of many.
         cells
     }
 
@@ -333,6 +333,11 @@ pub fn is_typical(cell: Cell, all: &[Cell]) -> bool {
     let nearest = kind.iter().map(|other| other.active.abs_diff(ACTIVE)).min();
     let nearest: Vec<&&Cell> = kind.iter().filter(|other| Some(other.active.abs_diff(ACTIVE)) == nearest).collect();
     nearest[nearest.len() / 2] == &&cell
+}
+
+/// By work, then idle connections, active ones, what is offered.
+fn sort(cells: &mut [Cell]) {
+    cells.sort_by(|a, b| a.partial_cmp(b).expect("no rate is NaN"));
 }
 
 fn cross() -> Vec<Cell> {

@@ -142,7 +142,7 @@ impl<'a> Connection<'a> {
 
     /// From its first byte to its last.
     pub(super) async fn serve(&mut self, waits: &mut impl Waits) {
-        let mut step = self.touch(waits, |link, driver| link.cue(Cue::Opened, driver));
+        let mut step = self.touch(waits, &mut |link, driver| link.cue(Cue::Opened, driver));
         loop {
             step = match step {
                 Step::Open => self.turn(waits).await,
@@ -203,7 +203,7 @@ impl<'a> Connection<'a> {
         let Some(tellings) = waits.tellings(now) else { return Step::Over };
         if self.told < tellings && self.stage == Stage::Serving {
             self.told += 1;
-            return self.touch(waits, |link, driver| link.cue(Cue::ShuttingDown, driver));
+            return self.touch(waits, &mut |link, driver| link.cue(Cue::ShuttingDown, driver));
         }
         let Some(ready) = waits.wait(self).await else { return Step::Over };
         let now = self.now();
@@ -212,7 +212,7 @@ impl<'a> Connection<'a> {
             step = self.receive(waits);
         }
         if step == Step::Open && ready.bell {
-            step = self.touch(waits, |link, driver| link.cue(Cue::Woken, driver));
+            step = self.touch(waits, &mut |link, driver| link.cue(Cue::Woken, driver));
         }
         if step == Step::Open && self.look_at.is_some_and(|at| at <= now) {
             step = self.deadline_passed(waits, now);
@@ -238,18 +238,18 @@ impl<'a> Connection<'a> {
             Received::Bytes(_) | Received::Nothing if is_lingering => Step::Open,
             Received::End => {
                 drop(desk);
-                self.touch(waits, |link, driver| link.end_of_input(driver))
+                self.touch(waits, &mut |link, driver| link.end_of_input(driver))
             }
             Received::Nothing => {
                 drop(desk);
-                self.touch(waits, |_, _| ()) // There is room for more to be sent.
+                self.touch(waits, &mut |_, _| ()) // There is room for more to be sent.
             }
             Received::Bytes(count) => {
                 shared.tally.count_bytes(count as u64, 0);
                 self.has_received = true;
                 let input = std::mem::take(input);
                 drop(desk);
-                let step = self.touch(waits, |link, driver| link.feed(&input[..count], driver));
+                let step = self.touch(waits, &mut |link, driver| link.feed(&input[..count], driver));
                 self.desk.borrow_mut().input = input;
                 step
             }
@@ -257,7 +257,8 @@ impl<'a> Connection<'a> {
     }
 
     /// Lets `act` happen to the connection, then sends what its link says, and notes what it waits for.
-    fn touch(&mut self, waits: &mut impl Waits, act: impl FnOnce(&mut Link, &mut Driver<'_>)) -> Step {
+    // `dyn`, so that all this is there once for each way to wait.
+    fn touch(&mut self, waits: &mut impl Waits, act: &mut dyn FnMut(&mut Link, &mut Driver<'_>)) -> Step {
         if self.stage == Stage::Lingering {
             return Step::Open;
         }
@@ -326,7 +327,7 @@ impl<'a> Connection<'a> {
         self.look_at = None;
         let Some(sending) = &mut self.sending else {
             self.deadline = Deadline::Never;
-            return self.touch(waits, |link, driver| link.cue(Cue::DeadlinePassed, driver));
+            return self.touch(waits, &mut |link, driver| link.cue(Cue::DeadlinePassed, driver));
         };
         let Desk { shared, kernel, .. } = &mut *self.desk.borrow_mut();
         sending.pace.look(kernel.unacknowledged(self.socket), now);

@@ -158,7 +158,7 @@ impl<K: Kernel> Reactor<K> {
         }
         self.counters.opened += u64::from(is_accepted);
         self.counters.open += usize::from(is_accepted);
-        self.touch(token, |link, driver| link.cue(Cue::Opened, driver));
+        self.touch(token, &mut |link, driver| link.cue(Cue::Opened, driver));
         Ok(token)
     }
 

@@ -287,6 +287,7 @@ impl<K: Kernel> Reactor<K> {
     ///
     /// # Errors
     /// As [`run`](Self::run).
+    #[inline(never)] // Of `run`, too: it would be there twice.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.wait(timeout)?; // 1
         self.read_clock(); // 2
@@ -362,7 +363,7 @@ impl<K: Kernel> Reactor<K> {
                 }
             }
             Some(Source::Connection(_)) if event.readable => self.receive(event),
-            Some(Source::Connection(_)) => self.touch(event.token, |_, _| ()),
+            Some(Source::Connection(_)) => self.touch(event.token, &mut |_, _| ()),
         }
     }
 
@@ -381,12 +382,12 @@ impl<K: Kernel> Reactor<K> {
             Received::Dead => self.close(event.token),
             Received::End if is_lingering => self.close(event.token),
             Received::Bytes(_) if is_lingering => {}
-            Received::End => self.touch(event.token, |link, driver| link.end_of_input(driver)),
-            Received::Nothing => self.touch(event.token, |_, _| ()),
+            Received::End => self.touch(event.token, &mut |link, driver| link.end_of_input(driver)),
+            Received::Nothing => self.touch(event.token, &mut |_, _| ()),
             Received::Bytes(count) => {
                 self.counters.received_bytes += count as u64;
                 let input = std::mem::take(&mut self.input);
-                self.touch(event.token, |link, driver| link.feed(&input[..count], driver));
+                self.touch(event.token, &mut |link, driver| link.feed(&input[..count], driver));
                 self.input = input;
             }
         }
@@ -396,7 +397,7 @@ impl<K: Kernel> Reactor<K> {
         let mut woken = std::mem::take(&mut self.woken);
         self.remote.take_woken(&mut woken);
         for token in woken.drain(..) {
-            self.touch(token, |link, driver| link.cue(Cue::Woken, driver));
+            self.touch(token, &mut |link, driver| link.cue(Cue::Woken, driver));
         }
         self.woken = woken;
     }
@@ -425,7 +426,7 @@ impl<K: Kernel> Reactor<K> {
                 // The peer does not close.
                 Some(Source::Connection(Connection { stage: Stage::Lingering, .. })) => self.close(token),
                 Some(Source::Connection(_)) => {
-                    self.touch(token, |link, driver| link.cue(Cue::DeadlinePassed, driver));
+                    self.touch(token, &mut |link, driver| link.cue(Cue::DeadlinePassed, driver));
                 }
             }
         }
@@ -435,12 +436,13 @@ impl<K: Kernel> Reactor<K> {
     fn cue_all(&mut self, cue: Cue) {
         let tokens: Vec<_> = self.slots.tokens().collect();
         for token in tokens {
-            self.touch(token, |link, driver| link.cue(cue, driver));
+            self.touch(token, &mut |link, driver| link.cue(cue, driver));
         }
     }
 
     /// Lets `act` happen to one connection, then does what its link wants now: send, interest, deadline, close.
-    fn touch(&mut self, token: Token, act: impl FnOnce(&mut Link, &mut Driver<'_>)) {
+    // `dyn`, so that all this is there once.
+    fn touch(&mut self, token: Token, act: &mut dyn FnMut(&mut Link, &mut Driver<'_>)) {
         let Some(Source::Connection(connection)) = self.slots.get_mut(token) else { return };
         if connection.stage == Stage::Lingering {
             return;

@@ -80,7 +80,8 @@ const WORKS: [Work; 7] = [
 ];
 
 /// What is no load by wrk, or no server beside others.
-const OTHER_WORKS: [(&str, fn(&[Server], &Options)); 5] = [
+type Measure = fn(&[Server], &Options);
+const OTHER_WORKS: [(&str, Measure); 5] = [
     ("log", measure_log),
     ("crowd", measure_crowd),
     ("open", measure_open),

@@ -16,9 +16,9 @@ use memchr::{memchr, memrchr};
 /// What is asked of a request: of none anything, by default.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Names that the server answers to beside IP addresses and localhost: 421 to all others. `None`: to any. A page of another site can give
-    /// its own name the address of a server on its reader's machine (DNS rebinding), and is of the same origin then; what it can't do is
-    /// have the browser say another Host.
+    /// Names that the server answers to beside localhost and what is no name, as IP addresses: 421 to all others. `None`: to any. A page of
+    /// another site can give its own name the address of a server on its reader's machine (DNS rebinding), and is of the same origin then;
+    /// what it can't do is have the browser say another Host.
     pub hosts: Option<Vec<String>>,
     /// 403 to a request that may change something and comes from a page of another origin (RFC 6454), as browsers tell it by Origin and
     /// Sec-Fetch-Site. Who says neither is no browser.
@@ -150,6 +150,8 @@ mod tests {
             "127.0.0.1",
             "127.0.0.1:8000",
             "192.168.0.7:80",
+            "10.1",
+            "evil.1:80",
             "[::1]",
             "[::1]:8000",
             "localhost",

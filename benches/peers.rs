@@ -1,13 +1,16 @@
 //! Servers beside each other on one machine: this one under each strategy, a program that parses nothing, and nginx, lighttpd, h2o where
 //! they are installed. Server on core 0, wrk on core 1; what counts is the server's CPU time per request, as a ratio to the first server of
-//! the same round. In `open`, which is the lab's generator at half of what the slowest of them can do, it is how long requests take.
+//! the same round. In `open`, which is the lab's generator at half of what the slowest of them can do, it is how long requests take; in
+//! `large`, how long they take beside a download of 1 GiB and without one.
 //!
 //! ```sh
-//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,log,crowd,open,idle,start] [--rounds 5] [--seconds 2] [--only epoll,nginx]
+//! cargo bench --bench peers -- [--work keep,browser,route,pipe,close,100k,1m,log,crowd,open,large,idle,start] [--rounds 5] [--seconds 2] [--only epoll,nginx]
 //! ```
 
 mod browser;
 // The command uses all of it; here it is its generator.
+#[path = "peers/download.rs"]
+mod download;
 #[allow(dead_code, unused_imports)]
 #[path = "../src/lab/mod.rs"]
 mod lab;
@@ -24,10 +27,11 @@ use lab::row::{Spread, is_late};
 use lab::site;
 use running::{Running, is_installed, median, strategies};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tripoll::sys;
@@ -55,6 +59,9 @@ const IDLE: usize = 5_000;
 /// Connections that are idle while others ask.
 const CROWD: usize = 10_000;
 
+/// What is downloaded while others ask.
+const LARGE: &str = "/1g.bin";
+
 struct Work {
     name: &'static str,
     path: &'static str,
@@ -81,10 +88,11 @@ const WORKS: [Work; 7] = [
 
 /// What is no load by wrk, or no server beside others.
 type Measure = fn(&[Server], &Options);
-const OTHER_WORKS: [(&str, Measure); 5] = [
+const OTHER_WORKS: [(&str, Measure); 6] = [
     ("log", measure_log),
     ("crowd", measure_crowd),
     ("open", measure_open),
+    ("large", measure_large),
     ("idle", measure_idle),
     ("start", measure_start),
 ];
@@ -101,6 +109,12 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "--limit") {
         let number = |at: usize| arguments[at].parse::<usize>().expect("a number");
         return limit::serve(number(1) as u16, number(2), arguments.get(3).is_some_and(|word| word == "close"));
+    }
+    if let [first, address, seconds] = arguments.as_slice()
+        && first == "--download"
+    {
+        let time = Duration::from_secs(seconds.parse().expect("a number"));
+        return println!("{}", download::over_and_over(address, LARGE, time));
     }
     let options = options(&arguments);
     if !is_installed("wrk") {
@@ -141,6 +155,8 @@ fn site() -> TempDir {
     for (name, size) in [("1k.txt", 1 << 10), ("100k.bin", 100 << 10), ("1m.bin", 1 << 20)] {
         write(name, &vec![b'x'; size]);
     }
+    // A hole all through: it is read from memory, and takes no room on a disk.
+    File::create(www.join(&LARGE[1..])).and_then(|file| file.set_len(1 << 30)).expect("a file");
     site
 }
 
@@ -261,14 +277,14 @@ fn measure_running(work: &Work, running: Vec<Running>, options: &Options) {
         let cpu = |sample: &Sample| sample.cpu_microseconds;
         let last = rows.last().expect("there is a round");
         println!(
-            "{:<8} {:<12} {:>10.0} {:>7.2} {:>10.2} {:>7.2}  {} {}",
+            "{:<8} {:<12} {:>10.0} {:>7.2} {:>10.2} {:>7.2}  {:.0} us {}",
             work.name,
             server.name,
             of(speed),
             ratio(speed),
             of(cpu),
             ratio(cpu),
-            last.seen.p99,
+            last.seen.p99_microseconds,
             last.seen.trouble
         );
     }
@@ -385,6 +401,53 @@ fn measure_open(servers: &[Server], options: &Options) {
         let ratio = own / best;
         let verdict = if was_late { "; requests were sent late, which is no server's doing: no verdict" } else { "" };
         println!("open: p99 of epoll over that of {name}, the best of the peers: {ratio:.2}{verdict}");
+    }
+}
+
+/// How long small requests take beside a download of a large file, and without one. Who downloads runs where wrk leaves the core to it: else
+/// it would be wrk that is late, and not the server.
+fn measure_large(servers: &[Server], options: &Options) {
+    if !is_installed("chrt") {
+        return println!("skipped: chrt is not installed (util-linux)");
+    }
+    println!(
+        "large: {} connections ask for 1 KiB beside a download of 1 GiB after another; µs, medians of rounds",
+        KEEP.connections
+    );
+    println!("{:<8} {:<12} {:>9} {:>10} {:>6} {:>8}", "work", "server", "p99 alone", "p99 beside", "ratio", "MiB/s");
+    let running: Vec<_> = chosen(servers, options).filter(|server| server.name != "limit").collect();
+    let running: Vec<_> = running.into_iter().filter_map(|server| server.run(&KEEP)).collect();
+    let mut rounds: Vec<Vec<[f64; 3]>> = running.iter().map(|_| Vec::new()).collect();
+    for _ in 0..options.rounds {
+        for (server, own) in running.iter().zip(&mut rounds) {
+            let url = format!("http://{}{}", server.address, KEEP.path);
+            let p99 = || wrk::run(&url, KEEP.connections, options.seconds, &[]).p99_microseconds;
+            let alone = p99();
+            let (address, seconds) = (server.address.to_string(), options.seconds.to_string());
+            let download = Command::new("chrt")
+                .args(["-i", "0"])
+                .arg(std::env::current_exe().expect("its own path"))
+                .args(["--download", &address, &seconds])
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("it is installed");
+            let beside = p99();
+            let output = download.wait_with_output().expect("it ends");
+            let bytes = String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().expect("it counts bytes");
+            own.push([alone, beside, bytes / f64::from(1 << 20) / options.seconds as f64]);
+        }
+    }
+    for (server, own) in running.iter().zip(&rounds) {
+        let of = |value: fn(&[f64; 3]) -> f64| median(own.iter().map(value));
+        println!(
+            "{:<8} {:<12} {:>9.0} {:>10.0} {:>6.2} {:>8.0}",
+            "large",
+            server.name,
+            of(|round| round[0]),
+            of(|round| round[1]),
+            of(|round| round[1] / round[0]),
+            of(|round| round[2])
+        );
     }
 }
 

@@ -7,8 +7,7 @@ use std::process::Command;
 pub struct Seen {
     pub requests: f64,
     pub per_second: f64,
-    /// With its unit.
-    pub p99: String,
+    pub p99_microseconds: f64,
     /// Errors, in its words.
     pub trouble: String,
 }
@@ -27,7 +26,20 @@ pub fn run(url: &str, connections: usize, seconds: usize, words: &[String]) -> S
     Seen {
         requests: number("requests in"),
         per_second: number("Requests/sec"),
-        p99: line_with("99%").split_whitespace().nth(1).unwrap_or("?").to_string(),
+        p99_microseconds: microseconds(line_with("99%").split_whitespace().nth(1).unwrap_or_default()),
         trouble: [line_with("Socket errors"), line_with("Non-2xx")].concat().trim().to_string(),
     }
+}
+
+/// A time as wrk writes it: `706.00us`, `1.02ms`, `1.50s`, `2.00m`.
+fn microseconds(time: &str) -> f64 {
+    let (number, unit) = time.split_at(time.find(char::is_alphabetic).unwrap_or(time.len()));
+    let factor = match unit {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "m" => 60e6,
+        _ => panic!("wrk says no time: {time:?}"),
+    };
+    number.parse::<f64>().expect("a number") * factor
 }

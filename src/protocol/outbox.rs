@@ -112,6 +112,16 @@ enum Segment {
     Chunk(Chunk, usize),
 }
 
+impl Segment {
+    /// Bytes that are still to go.
+    fn len(&self) -> u64 {
+        match self {
+            Segment::Written(length) => *length as u64,
+            Segment::Chunk(chunk, gone) => chunk.len() - *gone as u64,
+        }
+    }
+}
+
 impl Outbox {
     /// Queues a copy of `bytes`.
     pub fn write(&mut self, bytes: &[u8]) {
@@ -170,27 +180,17 @@ impl Outbox {
             assert!(sent == 0, "nothing was queued");
             return;
         };
-        let is_done = match front {
+        let left = front.len().checked_sub(sent as u64).expect("no more goes than is queued");
+        match front {
             Segment::Written(length) => {
-                *length = length.checked_sub(sent).expect("no more goes than is queued");
+                *length -= sent;
                 self.written_sent += sent;
-                *length == 0
             }
-            Segment::Chunk(Chunk::Bytes(bytes), gone) => {
-                *gone += sent;
-                *gone == bytes.len()
-            }
-            Segment::Chunk(Chunk::Shared(bytes), gone) => {
-                *gone += sent;
-                *gone == bytes.len()
-            }
-            Segment::Chunk(Chunk::File(_, range), _) => {
-                range.start += sent as u64;
-                range.is_empty()
-            }
-        };
-        self.queued = self.queued.checked_sub(sent as u64).expect("no more goes than is queued");
-        if is_done {
+            Segment::Chunk(Chunk::File(_, range), _) => range.start += sent as u64,
+            Segment::Chunk(_, gone) => *gone += sent,
+        }
+        self.queued -= sent as u64;
+        if left == 0 {
             self.segments.pop_front();
         }
         self.reclaim();
@@ -270,11 +270,25 @@ mod tests {
         assert!(outbox.written.len() <= 2 * COMPACT_BYTES_MIN + 1024, "{} bytes kept", outbox.written.len());
     }
 
+    /// Not even where there would be enough behind it.
     #[test]
-    #[should_panic(expected = "no more goes than is queued")]
-    fn more_than_was_queued_can_not_go() {
-        let mut outbox = Outbox::default();
-        outbox.write(b"four");
-        outbox.advance(5);
+    fn more_than_the_front_has_can_not_go() {
+        let file = File::open("/dev/null").unwrap();
+        let metadata = file.metadata().unwrap();
+        let file = Arc::new(OpenFile::new(file, &metadata));
+        let fronts: [fn(&mut Outbox, &Arc<OpenFile>); 4] = [
+            |outbox, _| outbox.write(b"four"),
+            |outbox, _| outbox.push(Chunk::Bytes(b"four".to_vec())),
+            |outbox, _| outbox.push(Chunk::Shared(b"four".as_slice().into())),
+            |outbox, file| outbox.push(Chunk::File(file.clone(), 3..7)),
+        ];
+        for queue in fronts {
+            let mut outbox = Outbox::default();
+            queue(&mut outbox, &file);
+            outbox.push(Chunk::Bytes(b"more".to_vec()));
+            let advance = std::panic::AssertUnwindSafe(|| outbox.advance(5));
+            assert!(std::panic::catch_unwind(advance).is_err());
+            assert_eq!(drain(&mut outbox, 8).len(), 8, "and nothing went");
+        }
     }
 }

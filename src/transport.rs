@@ -3,7 +3,7 @@
 //! Invariant: nothing here blocks, and every loop makes progress or ends.
 
 use crate::protocol::{Driver, Fate, Link, Outbox, Piece};
-use crate::sys::Kernel;
+use crate::sys::{self, Kernel};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -36,18 +36,9 @@ pub enum Accepted {
 pub fn accept(kernel: &mut impl Kernel, listener: BorrowedFd<'_>) -> Accepted {
     match kernel.accept(listener) {
         Ok((socket, peer)) => Accepted::Connection(socket, peer),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock => Accepted::Nothing,
-            // accept(2): errors of the new connection are reported by this call, and are to be taken as EAGAIN.
-            ErrorKind::Interrupted
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::PermissionDenied
-            | ErrorKind::NetworkDown
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::HostUnreachable
-            | ErrorKind::TimedOut => Accepted::Lost,
-            _ => Accepted::Unable(error),
-        },
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nothing,
+        Err(error) if error.kind() == ErrorKind::Interrupted || sys::is_of_new_connection(&error) => Accepted::Lost,
+        Err(error) => Accepted::Unable(error),
     }
 }
 

@@ -34,8 +34,8 @@ pub use net::{
 };
 pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
-    EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
-    set_descriptor_limit, signal_thread,
+    EventFd, Signal, forward_signals, is_no_file, is_of_new_connection, is_open, is_out_of_resources,
+    raise_descriptor_limit, set_descriptor_limit, signal_thread,
 };
 pub use refused::{EPERM, refused_calls, try_refused_calls};
 pub use user::{User, become_user, is_root, user_named};

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tripoll::files::{Cache, Files, Options, Resolver, Root};
 use tripoll::http::{Limits, Listener};
 use tripoll::poller::Strategy;
+use tripoll::sys;
 use wire::Wire;
 
 const RESOLVERS: [Resolver; 3] = [Resolver::Openat2, Resolver::Walk, Resolver::Follow];
@@ -27,6 +28,9 @@ const SETTLED: Duration = Duration::from_millis(100);
 
 /// More than one of the files that are sent from memory.
 const LARGE: usize = 200_000;
+
+/// What the server goes by for as long: that a file has no coded form.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 on_every_backend! { what_is_kept_follows_the_file_system }
 
@@ -333,5 +337,22 @@ fn what_is_kept_follows_the_file_system(strategy: Strategy) {
         assert_eq!(ask().status, 404);
         assert_eq!(cache.count(), 0);
         assert_eq!(client.rest(true), b"");
+    }
+}
+
+/// Of a picture no coded form is looked for, and of a text once a second: what is kept is not opened again for it.
+#[test]
+fn what_has_no_coded_forms_is_opened_once() {
+    let mut site = Site::new(Resolver::Openat2, 1 << 20, &[("a.png", b"picture"), ("a.txt", b"text")]);
+    for (target, is_looked_for) in [("/a.png", false), ("/a.txt", true)] {
+        site.ask(target, "Accept-Encoding: gzip, br\r\n");
+        let before = sys::file_calls().open;
+        site.ask(target, "Accept-Encoding: gzip, br\r\n");
+        assert_eq!(sys::file_calls().open, before, "{target}: it is kept");
+        for _ in 0..3 {
+            site.turn += 2 * BELIEVED;
+            site.ask(target, "Accept-Encoding: gzip, br\r\n");
+        }
+        assert_eq!(sys::file_calls().open > before, is_looked_for, "{target}");
     }
 }

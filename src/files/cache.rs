@@ -55,6 +55,8 @@ struct Entry {
     state: FileState,
     /// The turn in which `state` was compared last.
     compared: SystemTime,
+    /// There may be coded forms.
+    varies: bool,
     /// As [`Form::index`] numbers them.
     forms: [Form; 1 + Coding::ALL.len()],
 }
@@ -132,8 +134,8 @@ impl Cache {
         found.ok().flatten()
     }
 
-    /// Keeps the form that was chosen of the file behind `path`, which `at` names. What the client would have liked better was looked for
-    /// and is missing.
+    /// Keeps the form that was chosen of the file behind `path`, which `at` names. What the client would have liked better was looked for,
+    /// where the type has coded forms, and is missing.
     pub(super) fn keep(
         &self,
         root: &Root,
@@ -146,8 +148,8 @@ impl Cache {
         if !self.keeps() || path.len() > KEY_BYTES_MAX {
             return;
         }
-        let Chosen { representation, state, form_state, .. } = chosen;
-        let (state, form_state) = (*state, *form_state);
+        let Chosen { representation, state, form_state, varies, .. } = chosen;
+        let (state, form_state, varies) = (*state, *form_state, *varies);
         let mut kept = self.lock();
         if kept.entries.peek(path).is_none_or(|entry| entry.state != state) {
             kept.remove(path);
@@ -156,12 +158,12 @@ impl Cache {
             let Some(way) = root.way_to(&at.path).ok().filter(leads_here) else { return };
             let forms = std::array::from_fn(|_| Form::Unknown);
             let bytes = ENTRY_BYTES + 2 * path.len() as u64;
-            kept.entries.put(path.into(), Entry { bytes, at: at.clone(), way, state, compared: now, forms });
+            kept.entries.put(path.into(), Entry { bytes, at: at.clone(), way, state, compared: now, varies, forms });
             kept.bytes += bytes;
         }
         let entry = kept.entries.get_mut(path).expect("it was put there");
         let coding = representation.coding();
-        for missing in accepted.codings().iter().take_while(|liked| Some(**liked) != coding) {
+        for missing in entry.codings(accepted).iter().take_while(|liked| Some(**liked) != coding) {
             entry.forms[Form::index(Some(*missing))] = Form::Missing { until: now + MISSING_BELIEVED };
         }
         let form = Form::Kept { representation: representation.clone(), state: form_state, compared: now };
@@ -222,6 +224,11 @@ fn plain(at: &Resolved) -> &[u8] {
 struct Changed;
 
 impl Entry {
+    /// The codings that are looked for.
+    fn codings<'a>(&self, accepted: &'a Accepted) -> &'a [Coding] {
+        if self.varies { accepted.codings() } else { &[] }
+    }
+
     /// The form that suits; `None` where it has to be looked for.
     fn find(
         &mut self,
@@ -235,7 +242,7 @@ impl Entry {
             }
             self.compared = now;
         }
-        for coding in accepted.codings() {
+        for coding in self.codings(accepted) {
             match &mut self.forms[Form::index(Some(*coding))] {
                 // The clock on the wall may go back.
                 Form::Missing { until } if now < *until && now + MISSING_BELIEVED >= *until => {}

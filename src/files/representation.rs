@@ -56,6 +56,8 @@ pub(super) struct Chosen {
     pub(super) representation: Arc<Representation>,
     pub(super) state: FileState,
     pub(super) form_state: FileState,
+    /// It is of a type of which coded forms are looked for.
+    pub(super) varies: bool,
     /// Neither can change any more without its times showing it.
     pub(super) is_settled: bool,
 }
@@ -103,7 +105,7 @@ impl Representation {
         let not_modified_lines = OnceLock::new();
         let representation =
             Representation { content, size, media_type, coding, validators, lines, not_modified_lines };
-        Ok(Some(Chosen { representation: Arc::new(representation), state, form_state, is_settled }))
+        Ok(Some(Chosen { representation: Arc::new(representation), state, form_state, varies, is_settled }))
     }
 
     /// Answers 304, 412, 416, 206 or 200, in this order of questions (RFC 9110 §13.2.2). `None` where the file changed while it was read.

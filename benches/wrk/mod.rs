@@ -26,9 +26,14 @@ pub fn run(url: &str, connections: usize, seconds: usize, words: &[String]) -> S
     Seen {
         requests: number("requests in"),
         per_second: number("Requests/sec"),
-        p99_microseconds: microseconds(line_with("99%").split_whitespace().nth(1).unwrap_or_default()),
+        p99_microseconds: microseconds(p99_in(&text)),
         trouble: [line_with("Socket errors"), line_with("Non-2xx")].concat().trim().to_string(),
     }
+}
+
+/// The 99th percentile, which has a line of its own: another may say of a spread that it has `93.99%`.
+fn p99_in(text: &str) -> &str {
+    text.lines().find_map(|line| line.trim_start().strip_prefix("99%")).unwrap_or_default().trim()
 }
 
 /// A time as wrk writes it: `706.00us`, `1.02ms`, `1.50s`, `2.00m`.

@@ -11,15 +11,17 @@ use process::{PATIENCE, Process};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tripoll::http::{Answer, Sink, StatusCode, Take};
 use tripoll::models::Reap;
+use tripoll::poller::Trigger;
 use tripoll::{HttpServer, Model, Request, Response};
 
-const MODELS: [(&str, Model); 9] = [
+const MODELS: [(&str, Model); 10] = [
     ("reactor", Model::Reactor),
     ("iterative", Model::Iterative),
     ("fork", Model::Fork { reap: Reap::Wait }),
+    ("fork_edge", Model::Fork { reap: Reap::Wait }),
     ("fork_double", Model::Fork { reap: Reap::DoubleFork }),
     ("fork_ignore", Model::Fork { reap: Reap::Ignore }),
     ("prefork", Model::Prefork { workers: 2 }),
@@ -59,7 +61,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     if let (Some("serve"), Some(name)) = (arguments.next().as_deref(), arguments.next()) {
         let (_, model) = MODELS.into_iter().find(|(candidate, _)| *candidate == name).expect("it is a model");
-        return serve(model).unwrap();
+        return serve(model, if name.ends_with("_edge") { Trigger::Edge } else { Trigger::Level }).unwrap();
     }
     for (name, _) in MODELS {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -70,13 +72,16 @@ fn main() {
             println!("test {name}::{fact} ...");
             check(address);
         }
+        println!("test {name}::it_comes_to_rest ...");
+        await_rest(process.child.id());
     }
     println!("all of {} facts under {} models hold", FACTS.len(), MODELS.len());
 }
 
-fn serve(model: Model) -> tripoll::Result<()> {
+fn serve(model: Model, trigger: Trigger) -> tripoll::Result<()> {
     let server = HttpServer::without_files("127.0.0.1:0")
         .model(model)
+        .trigger(trigger)
         .route("GET", "/later", |_| Answer::after(Duration::from_millis(20), || Response::text("later")))
         .route("GET", "/offload", |_| {
             Answer::offload(|| {
@@ -131,6 +136,21 @@ fn body(address: SocketAddr, request: &str, content: &str) -> String {
     let answer = client.answer(false);
     assert_eq!(answer.status, 200, "{request}");
     String::from_utf8(answer.body).unwrap()
+}
+
+/// Waits until the process sleeps however often one looks: who spins is ready to run (proc_pid_stat(5)).
+fn await_rest(pid: u32) {
+    let is_asleep = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('S')
+    };
+    let give_up = Instant::now() + PATIENCE;
+    let mut looks_asleep = 0;
+    while looks_asleep < 50 {
+        assert!(Instant::now() < give_up, "it spins");
+        std::thread::sleep(Duration::from_millis(1));
+        looks_asleep = if is_asleep() { looks_asleep + 1 } else { 0 };
+    }
 }
 
 /// All of an answer that goes on.

@@ -302,8 +302,7 @@ fn site() -> Arc<dyn Service> {
     add("GET", "/panic", |_| std::panic::resume_unwind(Box::new("as asked")));
     add("GET", "/wrong-field", |request| {
         let field = request.query().unwrap_or_default();
-        std::panic::catch_unwind(|| Response::text("").field(field, "1"))
-            .map_or(Reject::HandlerPanicked.into(), |ok| ok)
+        std::panic::catch_unwind(|| Response::text("").field(field, "1")).map_or(Reject::HandlerFailed.into(), |ok| ok)
     });
     for method in ["POST", "PUT", "HEAD"] {
         add(method, "/echo", |request| Response::bytes("application/octet-stream", request.body()));
@@ -329,6 +328,8 @@ impl Service for Marked {
             reception @ (Reception::Buffer | Reception::Sink(_) | Reception::Inquire(_)) => reception,
             Reception::Refuse(response) => {
                 assert_ne!(request.path(), "/panic-at-body", "as asked");
+                let is_interim = request.path() == "/interim-at-body";
+                let response = if is_interim { response.with_status(StatusCode::CONTINUE) } else { response };
                 Reception::Refuse(response.field("X-Method", request.method().as_str()))
             }
         }
@@ -1070,6 +1071,7 @@ mod cases {
             case("bad chunks", to("/", te, "x\r\n"), [status(404)], GivesUp),
             case("1.0", "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", [status(404)], Closes),
             case("a panic", to("/panic-at-body", &length(3), "abc"), [status(500)], GoesOn),
+            case("1xx in place of an answer", to("/interim-at-body", &length(3), "abc"), [status(500)], GoesOn),
         ]
     }
 
@@ -1532,7 +1534,7 @@ fn a_reject_knows_whether_its_connection_lives() {
         (Reject::RangeNotSatisfiable { size: 7 }, reject_of("range")),
         (Reject::ExpectationFailed, get("/ping", "Expect: x\r\n")),
         (Reject::FieldsTooLarge, get("/ping", &"a:\r\n".repeat(100))),
-        (Reject::HandlerPanicked, get("/panic", "")),
+        (Reject::HandlerFailed, get("/panic", "")),
         (Reject::ReadFailed, reject_of("read")),
         (Reject::MethodUnknown, "BREW / HTTP/1.1\r\nHost: h\r\n\r\n".into()),
         (Reject::CodingUnknown, post("Transfer-Encoding: gzip, chunked\r\n", "")),

@@ -631,6 +631,18 @@ fn who_is_told_of_the_shutdown_finishes_what_was_begun() {
 }
 
 #[test]
+fn who_takes_over_while_it_goes_down_is_told_as_often() {
+    let (mut wire, diary) = Wire::orders(&[]);
+    wire.feed(b"become ");
+    wire.cue(Cue::ShuttingDown);
+    wire.cue(Cue::ShuttingDown);
+    wire.feed(b"b\nsay one\n");
+    let told = ["a: [ShuttingDown]", "a: [ShuttingDown]", "a: become b"];
+    let retold = ["b: [Opened]", "b: [ShuttingDown]", "b: [ShuttingDown]", "b: say one"];
+    assert_eq!(diary.entries(), [&told[..], &retold[..]].concat());
+}
+
+#[test]
 fn nothing_comes_after_closed() {
     for orders in ["resume", "become b"] {
         let (mut wire, diary) = Wire::orders(&[(Cue::Closed, orders)]);

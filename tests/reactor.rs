@@ -45,6 +45,7 @@ on_every_loop! {
     past_the_maximum_the_newest_is_refused,
     past_the_maximum_who_is_idle_longest_gives_way,
     a_panic_costs_its_own_connection,
+    a_panic_while_a_protocol_is_dropped_costs_nobody_else,
     a_half_written_outbox_is_not_the_next_ones,
     a_file_arrives_whole,
     a_file_that_shrinks_is_cut_short,
@@ -72,6 +73,7 @@ mod by_hand {
         a_deadline_set_before_the_outbox_filled_begins_when_it_is_empty,
         a_listener_goes_on_as_soon_as_a_connection_ends,
         a_timer_wakes_a_listener_that_rests,
+        an_error_of_a_new_connection_costs_no_other,
         the_kernel_is_given_little_for_who_takes_nothing,
         who_waits_in_the_backlog_of_a_loop_that_goes_down_is_served,
         a_loop_that_goes_down_is_patient_first,
@@ -633,6 +635,46 @@ fn a_panic_costs_its_own_connection(way: Way) {
     assert_eq!(running.stop().panics, 1);
 }
 
+/// Not even its end is sound: a lock that it asks for is poisoned, say.
+struct Fragile(Speaker);
+
+impl Protocol for Fragile {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        self.0.receive(input, cx)
+    }
+
+    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
+        self.0.cue(cue, cx);
+    }
+
+    fn input_max(&self) -> usize {
+        self.0.input_max()
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let _ = self.0.told.send("dropped".into());
+        std::panic::resume_unwind(Box::new("as asked"));
+    }
+}
+
+fn a_panic_while_a_protocol_is_dropped_costs_nobody_else(way: Way) {
+    let (running, told) = Running::tell(way, Limits::default(), |told| Fragile(speaker(told)));
+    let mut other = running.connect();
+    for _ in 0..3 {
+        let mut stream = running.connect();
+        ask(&mut stream, "mine\n");
+        drop(stream);
+        await_told(&told, "dropped");
+        ask(&mut other, "afterwards\n");
+    }
+    drop(other);
+    await_told(&told, "dropped");
+    let counters = running.stop();
+    assert_eq!((counters.open, counters.panics), (0, 4));
+}
+
 /// The outbox is the loop's own, lent to one connection after the other.
 fn a_half_written_outbox_is_not_the_next_ones(way: Way) {
     let (running, told) = Running::tell(way, Limits::default(), speaker);
@@ -776,21 +818,21 @@ fn connections_that_come_and_go_leave_nothing(way: Way) {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The real kernel, with a clock that stands until a test moves it, and a shortage of descriptors when a test says so.
+/// The real kernel, with a clock that stands until a test moves it, and accept(2) with the error that a test asks for.
 struct Clocked {
     linux: Linux,
     began: Instant,
     moved: Rc<Cell<Duration>>,
     /// What the clock on the wall shows, in time since 1970.
     wall: Rc<Cell<Duration>>,
-    is_short: Rc<Cell<bool>>,
+    accept_error: Rc<Cell<Option<i32>>>,
 }
 
 impl Kernel for Clocked {
     fn accept(&mut self, listener: BorrowedFd<'_>) -> std::io::Result<(OwnedFd, SocketAddr)> {
-        match self.is_short.get() {
-            true => Err(std::io::Error::from_raw_os_error(24)), // EMFILE
-            false => self.linux.accept(listener),
+        match self.accept_error.get() {
+            Some(number) => Err(std::io::Error::from_raw_os_error(number)),
+            None => self.linux.accept(listener),
         }
     }
     fn receive(&mut self, socket: BorrowedFd<'_>, into: &mut [u8]) -> std::io::Result<usize> {
@@ -824,7 +866,7 @@ struct ByHand {
     reactor: Reactor<Clocked>,
     moved: Rc<Cell<Duration>>,
     wall: Rc<Cell<Duration>>,
-    is_short: Rc<Cell<bool>>,
+    accept_error: Rc<Cell<Option<i32>>>,
     peer: UnixStream,
     told: Receiver<String>,
 }
@@ -832,9 +874,10 @@ struct ByHand {
 impl ByHand {
     fn new(strategy: Strategy, limits: Limits) -> ByHand {
         let (moved, wall): (Rc<Cell<Duration>>, Rc<Cell<Duration>>) = Default::default();
-        let is_short = Rc::new(Cell::new(false));
+        let accept_error = Rc::new(Cell::new(None));
         let (linux, began) = (Linux::default(), Instant::now());
-        let kernel = Clocked { linux, began, moved: moved.clone(), wall: wall.clone(), is_short: is_short.clone() };
+        let kernel =
+            Clocked { linux, began, moved: moved.clone(), wall: wall.clone(), accept_error: accept_error.clone() };
         let mut reactor = Reactor::with_kernel(kernel, strategy.open().unwrap(), limits).unwrap();
         let (ours, peer) = UnixStream::pair().unwrap();
         sys::set_buffers(ours.as_fd(), 4096).unwrap();
@@ -843,7 +886,7 @@ impl ByHand {
         }
         let (tell, told) = mpsc::channel();
         reactor.adopt(ours, Box::new(speaker(tell))).unwrap();
-        let mut by_hand = ByHand { reactor, moved, wall, is_short, peer, told };
+        let mut by_hand = ByHand { reactor, moved, wall, accept_error, peer, told };
         by_hand.settle();
         by_hand
     }
@@ -1009,13 +1052,13 @@ fn short_of_descriptors(strategy: Strategy) -> (ByHand, [TcpStream; 2]) {
     let (mut by_hand, address) = with_a_listener(strategy);
     let first = TcpStream::connect(address).unwrap();
     turn_until_opened(&mut by_hand, 1);
-    by_hand.is_short.set(true);
+    by_hand.accept_error.set(Some(libc::EMFILE));
     let second = TcpStream::connect(address).unwrap();
     for _ in 0..3 {
         by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
     }
     by_hand.settle();
-    by_hand.is_short.set(false);
+    by_hand.accept_error.set(None);
     for _ in 0..3 {
         by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
     }
@@ -1033,6 +1076,27 @@ fn a_timer_wakes_a_listener_that_rests(strategy: Strategy) {
     let (mut by_hand, _clients) = short_of_descriptors(strategy);
     by_hand.move_clock(MINUTE);
     turn_until_opened(&mut by_hand, 2);
+}
+
+/// accept(2) reports what the network says of who comes, too; only where descriptors or memory are wanting does closing one help.
+fn an_error_of_a_new_connection_costs_no_other(strategy: Strategy) {
+    let of_the_peer =
+        [libc::EPROTO, libc::ENOPROTOOPT, libc::EHOSTDOWN, libc::ENONET, libc::EOPNOTSUPP, libc::ENETDOWN];
+    for (error, rests) in of_the_peer.map(|error| (error, false)).into_iter().chain([(libc::EINVAL, true)]) {
+        let (mut by_hand, address) = with_a_listener(strategy);
+        by_hand.say("rest\n"); // From now on it is idle.
+        by_hand.accept_error.set(Some(error));
+        let _client = TcpStream::connect(address).unwrap();
+        for _ in 0..3 {
+            by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
+        }
+        by_hand.accept_error.set(None);
+        if rests {
+            by_hand.move_clock(MINUTE / 2);
+        }
+        turn_until_opened(&mut by_hand, 1);
+        assert!(by_hand.told.try_iter().all(|cue| cue != "Closed"), "error {error}");
+    }
 }
 
 /// Between the barring of the door and its closing.

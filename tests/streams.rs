@@ -254,6 +254,15 @@ fn a_deadline_that_passes_for_nothing_ends_no_body_whose_sink_is_busy() {
 
 /// A link with a stream of events, and the end to send them by.
 fn events() -> (Wire, Events) {
+    let (mut link, told) = awaiting_events();
+    link.feed(EVENTS.as_bytes());
+    (link, told.recv().unwrap())
+}
+
+const EVENTS: &str = "GET /events HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 7\r\n\r\n";
+
+/// Not asked yet.
+fn awaiting_events() -> (Wire, Receiver<Events>) {
     let (tell, told) = mpsc::sync_channel(1);
     let mut router = router();
     let endpoint = move |request: &Request<'_>| {
@@ -262,9 +271,7 @@ fn events() -> (Wire, Events) {
         Response::events(BOUND, move |events| tell.send(events).unwrap())
     };
     router.add("GET", "/events", Endpoint::new(endpoint)).unwrap();
-    let mut link = Wire::new(&Listener::new(Arc::new(router), http::Limits::default()), UNIX_EPOCH);
-    link.feed(b"GET /events HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 7\r\n\r\n");
-    (link, told.recv().unwrap())
+    (Wire::new(&Listener::new(Arc::new(router), http::Limits::default()), UNIX_EPOCH), told)
 }
 
 /// What came since the last look, as chunks lie on the wire.
@@ -308,6 +315,20 @@ fn what_has_no_end_ends_with_the_client_and_with_the_server() {
         }
         assert_eq!((news(&mut link).as_str(), link.is_open()), ("0\r\n\r\n", false), "{cue:?}");
         assert!(!events.is_open(), "{cue:?}");
+    }
+}
+
+/// Its request was on its way when the server began to go down.
+#[test]
+fn what_has_no_end_ends_at_once_where_the_server_goes_down_already() {
+    for begun in [0, 10] {
+        let (mut link, told) = awaiting_events();
+        link.feed(&EVENTS.as_bytes()[..begun]);
+        link.cue(Cue::ShuttingDown);
+        link.feed(&EVENTS.as_bytes()[begun..]);
+        let said = news(&mut link);
+        assert!(said.contains("\r\nConnection: close\r\n") && said.ends_with("\r\n\r\n0\r\n\r\n"), "{said}");
+        assert!(!link.is_open() && !told.recv().unwrap().is_open());
     }
 }
 

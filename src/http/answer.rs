@@ -77,13 +77,9 @@ impl<R: Into<Response>> From<R> for Answer {
     }
 }
 
-/// A handler's panic costs its own request a 500. So does an interim answer (1xx, RFC 9110 §15.2): after it a final one would be awaited.
-pub(super) fn guard(respond: impl FnOnce() -> Answer) -> Answer {
-    match catch_unwind(AssertUnwindSafe(respond)) {
-        Ok(Answer::Now(response)) if response.status().is_informational() => Reject::HandlerPanicked.into(),
-        Ok(answer) => answer,
-        Err(_) => Reject::HandlerPanicked.into(),
-    }
+/// What a handler says; its panic costs its own request a 500.
+pub(super) fn said_by(respond: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Reject::HandlerFailed.into())
 }
 
 /// What takes a request's body piece by piece as it comes, however long it is. Dropped before [`finish`](Self::finish) where the body is cut

@@ -12,7 +12,7 @@
 //!                                                                   └▶ Upgrade: another protocol
 //! ```
 
-use super::answer::{Answer, Inquiry, Later, Source, guard};
+use super::answer::{Answer, Inquiry, Later, Source, said_by};
 use super::beside::start;
 use super::framing::{BodyReader, ChunkedReader};
 use super::head::{self, Head, Storage};
@@ -88,6 +88,11 @@ enum Phase {
 
 impl Phase {
     const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false, is_last: false };
+
+    /// A request is to be answered whose head was read before.
+    fn answering(is_last: bool) -> Phase {
+        Phase::Head { searched: 0, empty_lines: 0, is_timed: true, is_head: false, is_last }
+    }
 
     /// Whether the answer to the head that is there is the last.
     fn answers_last(&self) -> bool {
@@ -230,7 +235,7 @@ impl Connection {
         let is_known = METHODS_KNOWN.contains(&head.method.as_str());
         let Some(reader) = BodyReader::new(head.framing) else {
             let answer = match is_known {
-                true => guard(|| self.shared.service.respond(&request)),
+                true => said_by(|| self.shared.service.respond(&request)),
                 false => Reject::MethodUnknown.into(),
             };
             return match answer {
@@ -240,7 +245,7 @@ impl Connection {
         };
         let reception = match is_known {
             true => catch_unwind(AssertUnwindSafe(|| self.shared.service.receive_body(&request)))
-                .unwrap_or_else(|_| Reception::Refuse(Reject::HandlerPanicked.into())),
+                .unwrap_or_else(|_| Reception::Refuse(Reject::HandlerFailed.into())),
             false => Reception::Refuse(Reject::MethodUnknown.into()),
         };
         let limits = &self.shared.limits;
@@ -266,7 +271,7 @@ impl Connection {
                 }
             }
             Ok(Some(_)) | Err(_) => {
-                return self.respond(Reject::HandlerPanicked.into(), bytes, &request, false, cx);
+                return self.respond(Reject::HandlerFailed.into(), bytes, &request, false, cx);
             }
         }
         // RFC 9110 §10.1.1: not needed where the body has begun to come.
@@ -341,6 +346,7 @@ impl Connection {
             unreachable!("the caller matched it")
         };
         let Incoming { fate, is_last, .. } = *incoming;
+        self.phase = Phase::answering(is_last);
         let (bytes, body, sink) = match fate {
             Content::Collect { head, body } => (head, body, None),
             Content::Sink { head, sink } => (head, Vec::new(), Some(sink)),
@@ -353,11 +359,11 @@ impl Connection {
         match (ending, sink) {
             (Err(response), _) => self.respond(response, &bytes, &request, false, cx),
             (Ok(()), sink) => {
-                let answer = guard(|| match sink {
+                let answer = said_by(|| match sink {
                     None => self.shared.service.respond(&request),
                     Some(sink) => sink.finish(&request),
                 });
-                self.answer(answer, &bytes, &request, head.keep_alive && !is_last, cx);
+                self.answer(answer, &bytes, &request, head.keep_alive, cx);
             }
         }
     }
@@ -395,14 +401,14 @@ impl Connection {
         let from = match source {
             Source::Timer(time, respond) => match cx.now.monotonic.checked_add(time) {
                 Some(at) => Awaited::Timer { at, respond: Some(respond) },
-                None => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
+                None => return self.respond(Reject::HandlerFailed.into(), head, request, keep_alive, cx),
             },
             Source::Thread(respond) => match start(&self.shared.pool, respond, cx) {
                 Ok(told) => Awaited::Thread(told),
                 Err(Full) => return self.respond(Reject::Busy.into(), head, request, keep_alive, cx),
             },
             // Its body is gone, so it can't be asked again: a slip of the program.
-            Source::Inquiry(_) => return self.respond(Reject::HandlerPanicked.into(), head, request, keep_alive, cx),
+            Source::Inquiry(_) => return self.respond(Reject::HandlerFailed.into(), head, request, keep_alive, cx),
         };
         self.await_answer(Pending { head: head.to_vec(), from, is_last }, cx);
     }
@@ -438,7 +444,7 @@ impl Connection {
             return cx.deadline(pending.from.deadline()); // The one that passed is gone.
         };
         let (bytes, is_last) = (std::mem::take(&mut pending.head), pending.is_last);
-        self.phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: true, is_head: false, is_last };
+        self.phase = Phase::answering(is_last);
         cx.pause_input(false);
         if matches!(found, Found::Known) {
             return self.receive_request(&bytes, false, cx);
@@ -461,10 +467,13 @@ impl Connection {
         keep_alive: bool,
         cx: &mut Context<'_>,
     ) {
-        let response = response.settle(request);
+        // RFC 9110 §15.2: after an interim answer a final one would be awaited.
+        let is_final = !response.status().is_informational();
+        let response = if is_final { response } else { Reject::HandlerFailed.into() }.settle(request);
         // The end of a stream to HTTP/1.0 is the connection's.
         let is_unbounded = response.body().len().is_none() && request.version == Version::Http10;
-        let closes = !keep_alive || response.closes() || self.phase.answers_last() || is_unbounded;
+        let is_last = self.phase.answers_last();
+        let closes = !keep_alive || response.closes() || is_last || is_unbounded;
         let (is_head, status) = (request.method == Method::HEAD, response.status());
         let after = if closes { After::Close } else { After::KeepAlive };
         match self.write(response, Some(request), is_head, after, cx) {
@@ -477,6 +486,9 @@ impl Connection {
                 cx.pause_input(!streaming.is_live());
                 self.phase = Phase::Stream(Box::new(Outgoing { head: head.to_vec(), status, streaming, closes }));
                 self.stream(cx);
+                if is_last {
+                    self.cue(Cue::ShuttingDown, cx); // It was told before the stream began.
+                }
             }
             None if closes => self.end(cx),
             None => self.await_head(cx),

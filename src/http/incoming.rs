@@ -69,7 +69,7 @@ impl Incoming {
         let take = match &mut self.fate {
             Content::Sink { sink, .. } if content > 0 => {
                 catch_unwind(AssertUnwindSafe(|| sink.piece(&input[..content], &|| cx.waker())))
-                    .unwrap_or_else(|_| Take::Refuse(Reject::HandlerPanicked.into()))
+                    .unwrap_or_else(|_| Take::Refuse(Reject::HandlerFailed.into()))
             }
             Content::Collect { body, .. } => {
                 body.extend_from_slice(&input[..content]);

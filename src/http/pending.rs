@@ -1,6 +1,6 @@
 //! A request whose answer is not there yet: who makes it, and what it came to.
 
-use super::answer::{Answer, guard};
+use super::answer::{Answer, said_by};
 use super::{Reject, Response};
 use crate::protocol::{Deadline, Now};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -50,11 +50,9 @@ impl Awaited {
         Some(match self {
             Awaited::Timer { at, respond } => {
                 let respond = respond.take_if(|_| now.monotonic >= *at)?;
-                Found::Answer(guard(|| respond().into()))
+                Found::Answer(said_by(|| respond().into()))
             }
-            Awaited::Thread(told) => {
-                Found::Answer(told_by(told)?.map_or_else(Answer::from, |said| guard(|| said.into())))
-            }
+            Awaited::Thread(told) => Found::Answer(told_by(told)?.map_or_else(Answer::from, Answer::from)),
             Awaited::Inquiry(told) => match told_by(told)? {
                 Ok(Some(response)) => Found::Refusal(response),
                 Ok(None) => Found::Known,
@@ -68,7 +66,7 @@ impl Awaited {
 fn told_by<Given>(told: &Receiver<Given>) -> Option<Result<Given, Reject>> {
     match told.try_recv() {
         Ok(given) => Some(Ok(given)),
-        Err(TryRecvError::Disconnected) => Some(Err(Reject::HandlerPanicked)),
+        Err(TryRecvError::Disconnected) => Some(Err(Reject::HandlerFailed)),
         Err(TryRecvError::Empty) => None,
     }
 }

@@ -46,7 +46,7 @@ pub enum Reject {
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
     FieldsTooLarge,
     /// 500: a handler panicked.
-    HandlerPanicked,
+    HandlerFailed,
     /// 500: reading a file failed for a reason of ours.
     ReadFailed,
     /// 500: writing a file failed for a reason of ours.
@@ -101,9 +101,7 @@ impl Reject {
             Reject::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST),
             Reject::PreconditionRequired(reason) => (StatusCode::PRECONDITION_REQUIRED, reason),
             Reject::FieldsTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
-            Reject::HandlerPanicked | Reject::ReadFailed | Reject::WriteFailed => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "")
-            }
+            Reject::HandlerFailed | Reject::ReadFailed | Reject::WriteFailed => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Reject::MethodUnknown => (StatusCode::NOT_IMPLEMENTED, "that method is unknown"),
             Reject::MethodTooLong => (StatusCode::NOT_IMPLEMENTED, "no method is so long"),
             Reject::NoTunnel => (StatusCode::NOT_IMPLEMENTED, "this server is no tunnel"),
@@ -139,7 +137,7 @@ impl Reject {
             | Reject::InsufficientStorage
             | Reject::RangeNotSatisfiable { .. }
             | Reject::ForeignHost
-            | Reject::HandlerPanicked
+            | Reject::HandlerFailed
             | Reject::ReadFailed
             | Reject::MethodUnknown
             | Reject::Unavailable

@@ -11,7 +11,7 @@
 use super::shared::Shared;
 use crate::poller::Direction;
 use crate::protocol::{Cue, Deadline, Driver, Link, Now, Outbox, Protocol};
-use crate::reactor::{Notice, Pace};
+use crate::reactor::Pace;
 use crate::sys::{Calls, Kernel, Linux};
 use crate::transport::{self, Received, Settled, Stage};
 use std::cell::RefCell;
@@ -287,8 +287,7 @@ impl<'a> Connection<'a> {
             Ok(Settled::Said) => Step::Linger,
             Ok(Settled::Over) => Step::Over,
             Err(_) => {
-                shared.tally.count_panic();
-                shared.notice(&Notice::ProtocolPanicked, now);
+                shared.note_panic(now);
                 Step::Over
             }
         };
@@ -357,8 +356,8 @@ impl Drop for Connection<'_> {
         let desk = &mut *self.desk.borrow_mut();
         let mut out = Outbox::default(); // What it says now reaches nobody.
         let mut driver = Driver { now: desk.now, out: &mut out, deadline: None, waker: &|| Waker::noop().clone() };
-        if catch_unwind(AssertUnwindSafe(|| self.link.cue(Cue::Closed, &mut driver))).is_err() {
-            desk.shared.tally.count_panic();
+        if !self.link.close(&mut driver) {
+            desk.shared.note_panic(desk.now.monotonic);
         }
         desk.count_calls();
         desk.shared.tally.leave();

@@ -50,6 +50,12 @@ impl Shared {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A protocol panicked, and is no more.
+    pub(super) fn note_panic(&self, now: Instant) {
+        self.tally.count_panic();
+        self.notice(&Notice::ProtocolPanicked, now);
+    }
+
     pub(super) fn notice(&self, notice: &Notice, now: Instant) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         if notices.told.is_news(notice, now) {

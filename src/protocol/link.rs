@@ -5,6 +5,7 @@
 use super::{Context, Cue, Deadline, Fate, Now, OUTBOX_HIGH, Outbox, Piece, Protocol};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 /// What is read of a file at a time.
@@ -37,6 +38,23 @@ pub struct Link {
     live: bool,
     /// The outbox reached [`OUTBOX_HIGH`] and [`Cue::Room`] was not told since.
     full: bool,
+    /// How often [`Cue::ShuttingDown`] was told: who takes over is told as often.
+    shutdowns_told: u8,
+}
+
+/// Stands where a protocol was.
+struct Gone;
+
+impl Protocol for Gone {
+    fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+        input.len()
+    }
+
+    fn cue(&mut self, _: Cue, _: &mut Context<'_>) {}
+
+    fn input_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What is known of the end of the input.
@@ -53,7 +71,8 @@ enum End {
 impl Link {
     /// The driver's first call is [`cue`](Self::cue) with [`Cue::Opened`].
     pub fn new(protocol: Box<dyn Protocol>) -> Link {
-        Link { protocol, rest: None, end: End::Ahead, fate: Fate::Open, paused: false, live: false, full: false }
+        let (end, fate) = (End::Ahead, Fate::Open);
+        Link { protocol, rest: None, end, fate, paused: false, live: false, full: false, shutdowns_told: 0 }
     }
 
     /// How the connection goes on.
@@ -165,7 +184,16 @@ impl Link {
             return;
         }
         self.call(driver, |protocol, cx| protocol.cue(cue, cx));
+        self.shutdowns_told += u8::from(cue == Cue::ShuttingDown);
         self.feed(&[], driver);
+    }
+
+    /// Tells the protocol that all is over, and drops it: the driver's last call. Whether it went without a panic; one goes no further.
+    pub fn close(&mut self, driver: &mut Driver<'_>) -> bool {
+        let told = catch_unwind(AssertUnwindSafe(|| self.cue(Cue::Closed, driver)));
+        let protocol = std::mem::replace(&mut self.protocol, Box::new(Gone));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(protocol)));
+        told.is_ok() && dropped.is_ok()
     }
 
     /// To be called when the outbox has shrunk: cues [`Cue::Room`] and offers what waits, where that was held back. Whether it did.
@@ -215,6 +243,11 @@ impl Link {
             }
             driver.deadline = Some(Deadline::Never);
             next = self.act(driver, |protocol, cx| protocol.cue(Cue::Opened, cx));
+            for _ in 0..self.shutdowns_told {
+                if next.is_none() {
+                    next = self.act(driver, |protocol, cx| protocol.cue(Cue::ShuttingDown, cx));
+                }
+            }
         }
         was_replaced
     }

@@ -357,7 +357,9 @@ impl<K: Kernel> Reactor<K> {
                 self.poller.exhausted(self.remote.as_fd(), Direction::Read);
             }
             Some(Source::Listener(_)) => self.accepting.push(event.token),
-            Some(Source::OfCrew(_)) => {
+            Some(Source::OfCrew(fd)) => {
+                // Before it looks: what comes meanwhile is an edge of its own.
+                self.poller.exhausted(fd.as_fd(), Direction::Read);
                 if let Some(crew) = &mut self.crew {
                     crew.look();
                 }
@@ -502,8 +504,7 @@ impl<K: Kernel> Reactor<K> {
             Settled::Said | Settled::Over => {
                 self.outbox.clear(); // What it could not send is not the next one's to send.
                 if !is_sound {
-                    self.counters.panics += 1;
-                    self.notice(Notice::ProtocolPanicked);
+                    self.note_panic();
                 }
                 return if settled == Settled::Said { self.linger(token) } else { self.close(token) };
             }
@@ -537,21 +538,22 @@ impl<K: Kernel> Reactor<K> {
     /// Ends a connection, or a listener.
     fn close(&mut self, token: Token) {
         match self.slots.remove(token) {
-            None => {}
+            None => return,
             Some(Source::Bell) => self.unwatch(self.remote.clone().as_fd()),
             Some(Source::Listener(listener)) => self.unwatch(listener.socket.as_fd()),
             Some(Source::OfCrew(fd)) => self.unwatch(fd.as_fd()),
-            Some(Source::Connection(mut connection)) => {
+            Some(Source::Connection(Connection { socket, mut link, sending, is_accepted, .. })) => {
                 let waker = || self.remote.waker(token);
                 // What it says now reaches nobody.
                 let mut out = Outbox::default();
                 let mut driver = Driver { now: self.now, out: &mut out, deadline: None, waker: &waker };
-                let told = catch_unwind(AssertUnwindSafe(|| connection.link.cue(Cue::Closed, &mut driver)));
-                self.counters.panics += u64::from(told.is_err());
-                self.unwatch(connection.socket.as_fd());
-                self.counters.open -= usize::from(connection.is_accepted);
+                if !link.close(&mut driver) {
+                    self.note_panic();
+                }
+                self.unwatch(socket.as_fd());
+                self.counters.open -= usize::from(is_accepted);
                 self.origins.leave(token.index);
-                drop(connection); // A descriptor is free.
+                drop((socket, sending)); // Descriptors are free.
                 std::mem::take(&mut self.resting).into_iter().for_each(|listener| self.resume_listener(listener));
             }
         }
@@ -566,6 +568,12 @@ impl<K: Kernel> Reactor<K> {
     fn unwatch(&mut self, fd: impl AsFd) {
         let removed = self.poller.remove(fd.as_fd());
         debug_assert!(removed.is_ok(), "whoever has a slot is watched: {removed:?}");
+    }
+
+    /// A protocol panicked, and is no more.
+    fn note_panic(&mut self) {
+        self.counters.panics += 1;
+        self.notice(Notice::ProtocolPanicked);
     }
 
     fn notice(&mut self, notice: Notice) {

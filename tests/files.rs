@@ -1044,6 +1044,41 @@ fn an_error_is_a_page_to_who_accepts_html_and_text_to_others() {
     assert!(!body.contains("script") && !body.contains("{reason}"), "nothing of the request is in it: {body}");
 }
 
+/// RFC 9110 §9.3.2: HEAD is told what GET is. §12.5.5: whether it is the app or none is by Accept, and every answer says so.
+#[test]
+fn an_app_that_routes_by_itself_is_there_whatever_is_asked_for() {
+    let site = Site::new(Resolver::Openat2);
+    site.write("index.html", "the app");
+    let html = "Accept: text/html\r\n";
+    let vary = |answer: &Answer| answer.fields().iter().filter(|(name, _)| name == "Vary").count();
+    for own_page in [false, true] {
+        if own_page {
+            site.write("404.html", "not here");
+        }
+        for spa in [false, true] {
+            for method in ["GET", "HEAD"] {
+                let files = || site.files_with(Options { lists: false, spa, ..Options::default() });
+                let ask = |target: &str, fields: &str| ask(files(), method, target, fields, SystemTime::now());
+                let (page, none) = (ask("/a/b", html), ask("/a/b", ""));
+                let about = format!("{method}, spa: {spa}, 404.html: {own_page}");
+                assert_eq!((page.status, none.status), (if spa { 200 } else { 404 }, 404), "{about}");
+                let by_accept =
+                    |answer: &Answer| answer.fields().iter().any(|(name, value)| name == "Vary" && value == "Accept");
+                // An error of ours is a page or a text.
+                let want = spa || !own_page;
+                assert_eq!((by_accept(&page), by_accept(&none)), (want, want), "{about}");
+                assert_eq!(vary(&none), usize::from(want), "{about}: said once");
+                assert!(!by_accept(&ask("/", html)), "{about}: what is there is the same for all");
+                if spa {
+                    let known = format!("{html}If-None-Match: {}\r\n", page.field("ETag").unwrap());
+                    let answer = ask("/a/b", &known);
+                    assert_eq!((answer.status, by_accept(&answer)), (304, true), "{about}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_folder_may_have_its_own_page_for_what_is_not_there() {
     for resolver in RESOLVERS {

@@ -183,7 +183,7 @@ pub struct Options {
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub follow_links: bool,
 
-    /// A GET that accepts HTML and finds no file gets the root's index
+    /// Who accepts HTML and asks for what is not there gets the root's index
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub spa: bool,
 

@@ -71,7 +71,7 @@ pub struct Options {
     pub links: Links,
     /// Whether a folder without an index is listed; else it is 403.
     pub lists: bool,
-    /// A GET that accepts HTML and finds no file gets the root's index with 200: for an app that routes by itself.
+    /// Who accepts HTML and asks (by GET or HEAD) for what is not there gets the root's index with 200: for an app that routes by itself.
     pub spa: bool,
     /// The value of Cache-Control for files and 304.
     pub cache_control: Option<String>,
@@ -185,6 +185,14 @@ pub struct Files {
     secret: RandomState,
 }
 
+/// RFC 9110 §12.5.5: who asks otherwise is answered otherwise.
+fn with_vary_accept(answer: Answer) -> Answer {
+    match answer {
+        Answer::Now(response) => response.field("Vary", "Accept").into(),
+        answer @ (Answer::Later(_) | Answer::Upgrade(..)) => answer,
+    }
+}
+
 impl Files {
     /// # Errors
     /// Where `directory` can't be opened or entered, or is none.
@@ -225,10 +233,14 @@ impl Files {
             return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)).into());
         }
         self.check_method(request)?;
-        let is_get = request.method() == Method::GET;
+        let is_app = self.options.spa && [Method::GET, Method::HEAD].contains(request.method());
         match self.answer_path(request, request.path()) {
-            Err(Reject::NotFound) if self.options.spa && is_get && request.accepts_html() => {
-                self.answer_path(request, "/")
+            Err(Reject::NotFound) if is_app => {
+                let page = match request.accepts_html() {
+                    true => self.answer_path(request, "/"),
+                    false => self.not_found().map(Answer::from),
+                };
+                page.map(with_vary_accept)
             }
             Err(Reject::NotFound) => self.not_found().map(Answer::from),
             answer => answer,

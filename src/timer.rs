@@ -1,6 +1,6 @@
-//! Deadlines of connections, by class. Never reads a clock.
+//! Deadlines of numbered places: connections, sleeps. Never reads a clock.
 //!
-//! Invariant: each slot has at most one deadline. Deadlines of the same class and duration form a list in the order they were set, which
+//! Invariant: each slot has at most one deadline. Deadlines of the same kind and duration form a list in the order they were set, which
 //! is the order they pass: setting, re-setting and clearing one costs the same however many there are, and the front of an idle list is
 //! who has been idle longest. Only deadlines at a given instant need a heap.
 //!
@@ -81,7 +81,7 @@ impl Timers {
         }
     }
 
-    /// The deadline of `slot`, as it was set.
+    /// The deadline of `slot`, as it was set; past [`LISTS_MAX`] durations, as the instant that it came to.
     pub fn get(&self, slot: u32) -> Deadline {
         match self.place(slot) {
             Place::None => Deadline::Never,
@@ -117,7 +117,7 @@ impl Timers {
         }
     }
 
-    /// How far away the nearest deadline is; none where it has passed.
+    /// How far away the nearest deadline is: zero where it has passed, `None` where there is none.
     pub fn next(&mut self) -> Option<Duration> {
         self.nearest().map(|(at_ns, _)| Duration::from_nanos(at_ns.saturating_sub(self.now_ns)))
     }

@@ -199,7 +199,8 @@ impl Cache {
         paths.iter().for_each(|path| kept.remove(path));
     }
 
-    /// Lets go of the file whose descriptor was not used for longest. Whether there was one.
+    /// Lets go of what was used least lately, until a descriptor is closed with it (by the answers that still send its file, where there
+    /// are some). Whether one was kept.
     pub(crate) fn give_way(&self) -> bool {
         let mut kept = self.lock();
         let had = kept.descriptors;

@@ -48,7 +48,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use writer::Writer;
 
-/// A file that changes while it is read is read again this often.
+/// Tries to answer with a file that changes meanwhile: the last reads nothing ahead, so that it always answers.
 const READ_TRIES: usize = 3;
 
 /// The folder's own page for what is not there.

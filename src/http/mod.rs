@@ -4,7 +4,7 @@
 //! place each ([`Framing`], `connection`); after a framing in doubt no further request is read.
 //!
 //! ```text
-//!   input ─▶ head::find ─▶ Head::parse ─▶ Framing ─▶ Service ─▶ Response ─▶ render ─▶ Outbox
+//!   input ─▶ find_end ───▶ parse_head ──▶ Framing ─▶ Service ─▶ Response ─▶ render ─▶ Outbox
 //!            every LF      request line,   none,      routes,    status,     Date, Connection,
 //!            after a CR    fields          length,    files      fields,     Content-Length
 //!                                          chunked               body

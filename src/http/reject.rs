@@ -45,7 +45,7 @@ pub enum Reject {
     PreconditionRequired(&'static str),
     /// 431: the head is longer than [`head_bytes_max`](super::Limits::head_bytes_max), or has too many fields.
     FieldsTooLarge,
-    /// 500: a handler panicked.
+    /// 500: a handler panicked, or said what can't be said.
     HandlerFailed,
     /// 500: reading a file failed for a reason of ours.
     ReadFailed,
@@ -61,7 +61,7 @@ pub enum Reject {
     CodingUnknown,
     /// 502: what is asked concerns another server too (RFC 4918 §9.9.4).
     OtherServer,
-    /// 503: no descriptor is left to serve this.
+    /// 503: as many connections, or descriptors, are open as may be; or a name changed too often while it was resolved.
     Unavailable,
     /// 503: as much is being done beside the loop as may be.
     Busy,

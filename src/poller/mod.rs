@@ -61,6 +61,9 @@ pub trait Poller {
     fn remove(&mut self, fd: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Waits until something is ready, `timeout` is over or a signal came, and fills `events` (cleared first) with what is ready.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, where the kernel has none; nothing else of descriptors that are open. A signal (EINTR) is no error.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()>;
 
     /// To be told when `fd` gave `WouldBlock`, or fewer bytes than were asked for in answer to an event that was not
@@ -159,9 +162,9 @@ pub enum Direction {
 pub struct Event {
     /// Whose event it is.
     pub token: Token,
-    /// Reading won't block.
+    /// Reading is worth a try: there were bytes, the end or an error when the kernel was asked.
     pub readable: bool,
-    /// Writing won't block.
+    /// Writing is worth a try: there was room, or an error.
     pub writable: bool,
     /// The end of the stream, or an error, is behind what can be read. Said only by the edge trigger, where a short read would
     /// otherwise be taken for "no more, wait for the next edge" and the end be lost.
@@ -252,7 +255,8 @@ pub enum Trigger {
 /// When a change of what a connection waits for is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Updates {
-    /// When it is known to have changed for longer than a turn; and epoll narrows only when an event comes that nobody wants.
+    /// Once, at the end of what happens to a connection, and only where it differs then; and epoll narrows only when an event comes that nobody
+    /// wants.
     #[default]
     Lazy,
     /// At every change of mind, as textbooks do: a connection with an answer to send waits for room first, and for input again after it.

@@ -87,7 +87,7 @@ pub enum Deadline {
     Never,
     /// After this long; until then nobody owes anybody anything, so that it may be closed earlier where connections are short.
     Idle(Duration),
-    /// After this long. Few different durations are best: each is a list that is kept in order for nothing.
+    /// After this long. Few different durations are best: each has a list, which stays in order without sorting.
     After(Duration),
     /// Then.
     At(Instant),
@@ -181,7 +181,8 @@ pub trait Accept {
     /// The protocol to be spoken with `peer`. Called on the loop's own thread, so it need not be `Send`.
     fn protocol(&mut self, peer: SocketAddr) -> Box<dyn Protocol>;
 
-    /// What a client is told, in one send, that can't be served: its descriptor could not be watched. Empty: it is closed without a word.
+    /// What a client is told, in one send, that is turned away: there are as many connections as may be, in all or of its address, or its
+    /// descriptor could not be watched. Empty: it is closed without a word.
     fn refusal(&mut self, now: Now) -> Vec<u8> {
         let _ = now;
         Vec::new()

@@ -13,8 +13,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections taken from a listener in one turn. `None`: one, since a call that says EAGAIN costs more than a wait that says "there are
-    /// more"; and one more for each four events of the turn and, by select and poll, whose waits cost more the more they watch, for each 128
-    /// descriptors.
+    /// more"; and one more for each four of up to 128 events of the turn (and anew after each 128 events) and, by select and poll, whose
+    /// waits cost more the more they watch, for each 128 descriptors.
     pub accepts_per_turn_max: Option<usize>,
     /// When a change of interest is made. Lazily: answers mostly fit the kernel's buffer, so that waiting for room first is for nothing.
     pub updates: Updates,

@@ -324,6 +324,7 @@ impl<K: Kernel> Reactor<K> {
         self.timers.set_now(self.now.monotonic);
     }
 
+    /// Counted from the last turn's clock, so that none is read anew: by as much as that turn took, deadlines are late.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let at = self.descent.next().into_iter().chain(self.after_turn_by).min();
         let nearest =

@@ -21,7 +21,7 @@ use super::listener::{Answered, Shared};
 use super::pending::{Awaited, Found, Pending};
 use super::response::{After, Exchange};
 use super::stream::{self, Progress, Stream, Streaming};
-use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, StatusCode, Version};
+use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Sink, StatusCode, Version};
 use crate::offload::Full;
 use crate::protocol::{Context, Cue, Deadline, Protocol};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -232,47 +232,53 @@ impl Connection {
             Err(reject) => return self.reject(reject, cx),
         };
         let request = self.request(&head, &[], cx);
-        let is_known = METHODS_KNOWN.contains(&head.method.as_str());
-        let Some(reader) = BodyReader::new(head.framing) else {
-            let answer = match is_known {
-                true => said_by(|| self.shared.service.respond(&request)),
-                false => Reject::MethodUnknown.into(),
-            };
-            return match answer {
-                Answer::Later(Later(Source::Inquiry(inquiry))) => self.inquire(inquiry, bytes, &request, &head, cx),
-                answer => self.answer(answer, bytes, &request, head.keep_alive, cx),
-            };
+        match BodyReader::new(head.framing) {
+            None => self.ask(bytes, &request, &head, cx),
+            Some(reader) => self.welcome_body(reader, bytes, body_begun, &request, &head, cx),
+        }
+    }
+
+    /// Asks for the answer to a request without a body.
+    fn ask(&mut self, bytes: &[u8], request: &Request<'_>, head: &Head<'_>, cx: &mut Context<'_>) {
+        let answer = match is_known(&head.method) {
+            true => said_by(|| self.shared.service.respond(request)),
+            false => Reject::MethodUnknown.into(),
         };
-        let reception = match is_known {
-            true => catch_unwind(AssertUnwindSafe(|| self.shared.service.receive_body(&request)))
+        match answer {
+            Answer::Later(Later(Source::Inquiry(inquiry))) => self.inquire(inquiry, bytes, request, head, cx),
+            answer => self.answer(answer, bytes, request, head.keep_alive, cx),
+        }
+    }
+
+    /// Asks who takes the body that is to come, and awaits it, or refuses it.
+    fn welcome_body(
+        &mut self,
+        reader: BodyReader,
+        bytes: &[u8],
+        body_begun: bool,
+        request: &Request<'_>,
+        head: &Head<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        let reception = match is_known(&head.method) {
+            true => catch_unwind(AssertUnwindSafe(|| self.shared.service.receive_body(request)))
                 .unwrap_or_else(|_| Reception::Refuse(Reject::HandlerFailed.into())),
             false => Reception::Refuse(Reject::MethodUnknown.into()),
         };
         let limits = &self.shared.limits;
         let fate = match (reception, head.framing) {
             (Reception::Buffer, Framing::Length(length)) if length > limits.body_bytes_max => {
-                return self.respond(Reject::ContentTooLarge.into(), bytes, &request, false, cx);
+                return self.respond(Reject::ContentTooLarge.into(), bytes, request, false, cx);
             }
-            (Reception::Refuse(response), _) => return self.refuse_head(response, bytes, &request, &head, cx),
-            (Reception::Inquire(inquiry), _) => return self.inquire(inquiry, bytes, &request, &head, cx),
+            (Reception::Refuse(response), _) => return self.refuse_head(response, bytes, request, head, cx),
+            (Reception::Inquire(inquiry), _) => return self.inquire(inquiry, bytes, request, head, cx),
             (Reception::Buffer, _) => Content::Collect { head: bytes.to_vec(), body: Vec::new() },
             (Reception::Sink(sink), _) => Content::Sink { head: bytes.to_vec(), sink },
         };
-        let interim = match &fate {
-            Content::Sink { sink, .. } => catch_unwind(AssertUnwindSafe(|| sink.interim())),
-            Content::Collect { .. } | Content::Discard => Ok(None),
-        };
-        match interim {
-            Ok(None) => {}
-            Ok(Some(response)) if is_interim(response.status()) => {
-                // RFC 9110 §15.2: not to HTTP/1.0.
-                if request.version == Version::Http11 {
-                    response.render_interim(cx.out());
-                }
-            }
-            Ok(Some(_)) | Err(_) => {
-                return self.respond(Reject::HandlerFailed.into(), bytes, &request, false, cx);
-            }
+        if let Content::Sink { sink, .. } = &fate
+            && let Err(reject) = send_interim(&**sink, request, cx)
+        {
+            return self.respond(reject.into(), bytes, request, false, cx);
         }
         // RFC 9110 §10.1.1: not needed where the body has begun to come.
         if head.expects_continue && !body_begun {
@@ -565,6 +571,23 @@ impl Connection {
         cx.deadline(Deadline::Never);
         cx.finish();
     }
+}
+
+/// RFC 9110 §9.1: what nobody here knows is 501, whoever serves it.
+fn is_known(method: &Method) -> bool {
+    METHODS_KNOWN.contains(&method.as_str())
+}
+
+/// Queues what a client is told before it sends its body.
+fn send_interim(sink: &dyn Sink, request: &Request<'_>, cx: &mut Context<'_>) -> Result<(), Reject> {
+    match catch_unwind(AssertUnwindSafe(|| sink.interim())) {
+        Ok(None) => {}
+        // RFC 9110 §15.2: not to HTTP/1.0.
+        Ok(Some(response)) if is_interim(response.status()) && request.version == Version::Http10 => {}
+        Ok(Some(response)) if is_interim(response.status()) => response.render_interim(cx.out()),
+        Ok(Some(_)) | Err(_) => return Err(Reject::HandlerFailed),
+    }
+    Ok(())
 }
 
 /// RFC 9110 §15.2; after 101 comes another protocol.

@@ -3,12 +3,12 @@
 //! httparse splits the fields; strictness is ours. It takes bare LF as a line's end, non-ASCII and delimiters in targets, any number of
 //! empty lines before the request, and no HTTP/1.2.
 
-use super::fields::{bytes_of, is_token, list};
+use super::fields::list;
+use super::host::check_host;
+use super::request_line::{line_too_long, parse_request_line, parse_target};
 use super::{Fields, Framing, Limits, Method, Reject, Target, Version};
 use httparse::{Header, Status};
 use memchr::{memchr, memchr_iter};
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use std::net::Ipv6Addr;
 
 /// Fields of a head: 431 past it.
 const FIELDS_MAX: usize = 100;
@@ -103,15 +103,6 @@ pub fn find_end(input: &[u8], searched: &mut usize, limits: &Limits) -> Result<O
     match found? {
         None if input.len() >= bytes_max => Err(too_long),
         found => Ok(found),
-    }
-}
-
-/// RFC 9112 §3: 414 for a target and 501 for a method that is longer than any that is served.
-fn line_too_long(line: &[u8]) -> Reject {
-    match memchr(b' ', line) {
-        Some(_) => Reject::UriTooLong,
-        None if is_token(line) => Reject::MethodTooLong,
-        None => Reject::BadRequest("the method is not a token"),
     }
 }
 
@@ -213,98 +204,6 @@ fn read_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
     parsed.map_err(|reject| check_bytes(line, 0).err().unwrap_or(reject))
 }
 
-/// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
-fn parse_request_line(line: &[u8]) -> Result<(Method, &str, Version), Reject> {
-    let no_words = Reject::BadRequest("the request line is not: method, target, version, a space between each");
-    let is_space = |byte: &u8| *byte == b' ';
-    // From both ends: of the target, the longest of the three, each byte is looked at once.
-    let (Some(first), Some(last)) = (line.iter().position(is_space), line.iter().rposition(is_space)) else {
-        return Err(no_words);
-    };
-    let Some(target) = line.get(first + 1..last) else { return Err(no_words) };
-    let text = target_text(target);
-    if text.is_none() && target.contains(&b' ') {
-        return Err(no_words);
-    }
-    let version = parse_version(&line[last + 1..])?;
-    // It takes tokens and nothing else.
-    let method = Method::from_bytes(&line[..first]).map_err(|_| Reject::BadRequest("the method is not a token"))?;
-    let target = text.ok_or(Reject::BadRequest("the target has a byte that must be percent-encoded"))?;
-    Ok((method, target, version))
-}
-
-/// RFC 3986 has more; the others too are sent by browsers as they are, and none of them divides anything.
-const NOT_IN_TARGET: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
-
-/// A target as text, where it has no other bytes. What need not be encoded is lent as it is: `str::from_utf8` would look at each byte once
-/// more, and of so few takes ten times as long.
-fn target_text(target: &[u8]) -> Option<&str> {
-    let text = percent_encode(target, NOT_IN_TARGET).next().unwrap_or("");
-    (text.as_bytes() == target).then_some(text)
-}
-
-/// RFC 9112 §2.3.
-fn parse_version(version: &[u8]) -> Result<Version, Reject> {
-    match version {
-        b"HTTP/1.1" => Ok(Version::Http11),
-        b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(Version::Http11),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            Err(Reject::VersionNotSupported)
-        }
-        _ => Err(Reject::BadRequest("the request line does not end in HTTP/1.1")),
-    }
-}
-
-/// RFC 9112 §3.2: origin-form, absolute-form, or the asterisk of OPTIONS; and the authority, where the target names one. The authority-form
-/// belongs to CONNECT, which is refused whatever it says.
-fn parse_target<'a>(target: &'a str, method: &Method) -> Result<(Option<&'a str>, Target<'a>), Reject> {
-    const WHOLE_SERVER: Target<'_> = Target { path: "*", query: None };
-    if method == Method::CONNECT {
-        return Err(refuse_connect(target));
-    }
-    let (authority, rest) = match target {
-        "*" if method == Method::OPTIONS => return Ok((None, WHOLE_SERVER)),
-        _ if target.starts_with('/') => (None, target),
-        _ => absolute_form(target)?,
-    };
-    // RFC 9112 §3.2.4: what a proxy was asked for so, an origin server is asked for by the asterisk.
-    if rest.is_empty() && method == Method::OPTIONS {
-        return Ok((authority, WHOLE_SERVER));
-    }
-    let (path, query) = match memchr(b'?', rest.as_bytes()) {
-        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
-        None => (rest, None),
-    };
-    // RFC 9110 §4.2.3: an empty path is the same as a slash.
-    Ok((authority, Target { path: if path.is_empty() { "/" } else { path }, query }))
-}
-
-/// The authority of an http URL, and what follows it.
-fn absolute_form(target: &str) -> Result<(Option<&str>, &str), Reject> {
-    let no_url = Reject::BadRequest("the target is neither a path nor an http URL");
-    let Some((scheme, rest)) = target.split_once("://") else { return Err(no_url) };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    // RFC 9110 §4.2.1: an http URL without a host is invalid, port or not; §4.2.4: so is one with userinfo.
-    let names_host = !authority.is_empty() && !authority.starts_with(':') && is_host(authority.as_bytes());
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" if names_host => Ok((Some(authority), rest)),
-        // RFC 9110 §7.4: what is secured can't be asked for over a connection that is not.
-        "https" if names_host => Err(Reject::Misdirected),
-        _ => Err(no_url),
-    }
-}
-
-/// RFC 9110 §9.3.6: a port that is none is 400; and no other is a tunnel's end here.
-fn refuse_connect(target: &str) -> Reject {
-    let port = target.rsplit_once(':').filter(|(host, _)| !host.is_empty() && is_host(target.as_bytes()));
-    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
-        None | Some(0) => Reject::BadRequest("the target of CONNECT is not a host and a port"),
-        Some(_) => Reject::NoTunnel,
-    }
-}
-
 /// The fields that decide how the connection goes on, found in one pass.
 #[derive(Default)]
 struct KnownFields<'a> {
@@ -363,58 +262,3 @@ impl<'a> KnownFields<'a> {
         Ok(known)
     }
 }
-
-/// RFC 9112 §3.2: a 1.1 request has exactly one Host, a 1.0 request at most one, and it is a host.
-fn check_host(host: Option<&[u8]>, hosts: usize, version: Version) -> Result<&[u8], Reject> {
-    match (host, hosts, version) {
-        (None, _, Version::Http10) => Ok(b""),
-        (None, _, Version::Http11) => Err(Reject::BadRequest("no Host")),
-        (Some(host), 1, _) if is_host(host) => Ok(host),
-        (Some(_), 1, _) => Err(Reject::BadRequest("the Host is malformed")),
-        (Some(_), _, _) => Err(Reject::BadRequest("more than one Host")),
-    }
-}
-
-/// RFC 9110 §7.2: uri-host [ ":" port ], where the host may be empty (RFC 3986 §3.2.2).
-fn is_host(host: &[u8]) -> bool {
-    let rest = match host.strip_prefix(b"[") {
-        Some(literal) => match memchr(b']', literal) {
-            Some(end) if is_ip_address(&literal[..end]) => &literal[end + 1..],
-            Some(_) | None => return false,
-        },
-        None => &host[name_length(host)..],
-    };
-    match rest {
-        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
-        rest => rest.is_empty(),
-    }
-}
-
-/// How much of it is RFC 3986's reg-name, of which an IPv4 address is one.
-fn name_length(host: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        let rest = &host[at..];
-        at += rest.iter().position(|byte| !NAME_BYTES[usize::from(*byte)]).unwrap_or(rest.len());
-        match &host[at..] {
-            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
-            _ => return at,
-        }
-    }
-}
-
-/// What stands between the brackets of an IP-literal: an IPv6 address, or one of the versions to come.
-fn is_ip_address(address: &[u8]) -> bool {
-    let Ok(address) = std::str::from_utf8(address) else { return false };
-    let is_future =
-        address.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')).is_some_and(|(version, rest)| {
-            let is_rest = |byte: u8| NAME_BYTES[usize::from(byte)] || byte == b':';
-            let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
-            is_version && !rest.is_empty() && rest.bytes().all(is_rest)
-        });
-    is_future || address.parse::<Ipv6Addr>().is_ok()
-}
-
-/// RFC 3986's unreserved and sub-delims.
-static NAME_BYTES: [bool; 256] =
-    bytes_of(b"!$&'()*+,-.0123456789;=ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~");

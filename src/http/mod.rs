@@ -21,12 +21,14 @@ mod fields;
 mod form;
 mod framing;
 mod head;
+mod host;
 mod incoming;
 mod listener;
 mod pending;
 mod range;
 mod reject;
 mod request;
+mod request_line;
 mod response;
 mod stream;
 

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tripoll::http::{
-    self, Body, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
+    self, Limits, Listener, Method, Reception, Reject, Request, Response, Service, StatusCode, check_field,
 };
-use tripoll::protocol::{Cue, MinRate};
+use tripoll::protocol::{Chunk, Cue, MinRate};
 use tripoll::router::{Endpoint, Router};
 use wire::Wire;
 
@@ -1198,7 +1198,7 @@ fn unmarked_site() -> Arc<dyn Service> {
         .add(
             "GET",
             "/large",
-            Endpoint::new(|_| Response::new(StatusCode::OK).with_body(Body::Shared([7; 100_000].into()))),
+            Endpoint::new(|_| Response::new(StatusCode::OK).with_body(Chunk::Shared([7; 100_000].into()))),
         )
         .unwrap();
     router.add("GET", "/none", Endpoint::new(|_| Response::new(StatusCode::NO_CONTENT))).unwrap();

@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
-use tripoll::http::{Body, Limits, Reject, StatusCode};
+use tripoll::http::{Limits, Reject, StatusCode};
 use tripoll::models::Reap;
 use tripoll::poller::Strategy;
-use tripoll::protocol::MinRate;
+use tripoll::protocol::{Chunk, MinRate};
 use tripoll::reactor;
 use tripoll::router::RouteError;
 use tripoll::{Backend, Error, HttpServer, Model, Response, Trigger};
@@ -376,7 +376,8 @@ fn a_client_that_does_not_read_keeps_nobody_waiting(strategy: Strategy) {
     const SIZE: usize = 24 << 20; // More than both sockets hold.
     let running = Running::new(strategy, |server| {
         let large: Arc<[u8]> = vec![b'x'; SIZE].into();
-        let body = move |_: &tripoll::Request<'_>| Response::new(StatusCode::OK).with_body(Body::Shared(large.clone()));
+        let body =
+            move |_: &tripoll::Request<'_>| Response::new(StatusCode::OK).with_body(Chunk::Shared(large.clone()));
         server.route("GET", "/large", body)
     });
     let mut lazy = running.client();

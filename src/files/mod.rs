@@ -31,8 +31,8 @@ pub use media_type::media_type;
 pub use path::{DotNames, Resolved, resolve};
 pub use root::{Resolver, Root};
 
-use crate::http::{Answer, Body, Method, Reception, Reject, Request, Response, Service, StatusCode};
-use crate::protocol::OpenFile;
+use crate::http::{Answer, Method, Reception, Reject, Request, Response, Service, StatusCode};
+use crate::protocol::{Chunk, OpenFile};
 use crate::sys;
 use archive::Format;
 use coding::Accepted;
@@ -277,7 +277,7 @@ impl Files {
         // `None`: it is being rewritten just now.
         let page = read(&file, 0..metadata.len()).ok().flatten().ok_or(Reject::NotFound)?;
         let response = Response::of_type(&media_type(&at.path)).with_status(StatusCode::NOT_FOUND);
-        Ok(response.with_body(Body::Bytes(page)))
+        Ok(response.with_body(Chunk::Bytes(page)))
     }
 
     /// `None` where the file changed while it was read.

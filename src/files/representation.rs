@@ -126,11 +126,11 @@ impl Representation {
         let ranges = requested_ranges(request, &self.validators, self.size)?;
         // Content-Encoding beside multipart/byteranges would read as if the whole multipart were coded: then all is sent, as §14.2 allows.
         let Some(ranges) = ranges.filter(|ranges| ranges.len() == 1 || self.coding.is_none()) else {
-            let body = match &self.content {
-                Content::Memory(bytes) => Body::Shared(bytes.clone()),
-                Content::File(file) => Body::File(file.clone(), 0..self.size),
+            let chunk = match &self.content {
+                Content::Memory(bytes) => Chunk::Shared(bytes.clone()),
+                Content::File(file) => Chunk::File(file.clone(), 0..self.size),
             };
-            return Ok(Some(self.head().with_body(body)));
+            return Ok(Some(self.head().with_body(chunk)));
         };
         let content = self.content(&ranges, hurry)?;
         Ok(content.map(|content| self.partial(files, request, &ranges, content)))
@@ -174,9 +174,7 @@ impl Representation {
         let size = self.size;
         let response = match (ranges, content.pop()) {
             // RFC 9110 §15.3.7.1
-            ([range], Some(chunk)) => {
-                self.head().field("Content-Range", &content_range(range, size)).with_body(chunk.into())
-            }
+            ([range], Some(chunk)) => self.head().field("Content-Range", &content_range(range, size)).with_body(chunk),
             // RFC 9110 §15.3.7.2: each part has its own Content-Range, the whole has none.
             (ranges, last) => {
                 let boundary = self.boundary(files, ranges);

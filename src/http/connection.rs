@@ -16,7 +16,7 @@ use super::answer::{Answer, Inquiry, Later, Source, said_by};
 use super::beside::start;
 use super::framing::{BodyReader, ChunkedReader};
 use super::head::{self, Head, Storage};
-use super::incoming::{self, Content, Incoming};
+use super::incoming::{self, Incoming, Taker};
 use super::listener::{Answered, Shared};
 use super::pending::{Awaited, Found, Pending};
 use super::response::{After, Exchange};
@@ -266,16 +266,16 @@ impl Connection {
             false => Reception::Refuse(Reject::MethodUnknown.into()),
         };
         let limits = &self.shared.limits;
-        let fate = match (reception, head.framing) {
+        let taker = match (reception, head.framing) {
             (Reception::Buffer, Framing::Length(length)) if length > limits.body_bytes_max => {
                 return self.respond(Reject::ContentTooLarge.into(), bytes, request, false, cx);
             }
             (Reception::Refuse(response), _) => return self.refuse_head(response, bytes, request, head, cx),
             (Reception::Inquire(inquiry), _) => return self.inquire(inquiry, bytes, request, head, cx),
-            (Reception::Buffer, _) => Content::Collect { head: bytes.to_vec(), body: Vec::new() },
-            (Reception::Sink(sink), _) => Content::Sink { head: bytes.to_vec(), sink },
+            (Reception::Buffer, _) => Taker::Handler { head: bytes.to_vec(), body: Vec::new() },
+            (Reception::Sink(sink), _) => Taker::Sink { head: bytes.to_vec(), sink },
         };
-        if let Content::Sink { sink, .. } = &fate
+        if let Taker::Sink { sink, .. } = &taker
             && let Err(reject) = send_interim(&**sink, request, cx)
         {
             return self.respond(reject.into(), bytes, request, false, cx);
@@ -284,7 +284,7 @@ impl Connection {
         if head.expects_continue && !body_begun {
             cx.out().write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        self.await_body(reader, fate, cx);
+        self.await_body(reader, taker, cx);
     }
 
     /// Answers a request of whose body, where it has one, nothing was read, and nothing is wanted.
@@ -308,12 +308,12 @@ impl Connection {
         let goes_on = head.keep_alive && is_bounded && is_whole && !head.expects_continue;
         self.respond(response, bytes, request, goes_on, cx);
         if matches!(self.phase, Phase::Head { .. }) {
-            self.await_body(reader, Content::Discard, cx);
+            self.await_body(reader, Taker::Nobody, cx);
         }
     }
 
-    fn await_body(&mut self, reader: BodyReader, fate: Content, cx: &mut Context<'_>) {
-        let incoming = Incoming::new(reader, fate, cx.now, self.phase.answers_last());
+    fn await_body(&mut self, reader: BodyReader, taker: Taker, cx: &mut Context<'_>) {
+        let incoming = Incoming::new(reader, taker, cx.now, self.phase.answers_last());
         self.phase = Phase::Body(Box::new(incoming));
         let limits = &self.shared.limits;
         cx.deadline(Deadline::After(limits.body_rate_min.first_look(limits.body_timeout)));
@@ -351,13 +351,13 @@ impl Connection {
         let Phase::Body(incoming) = std::mem::replace(&mut self.phase, Phase::Over) else {
             unreachable!("the caller matched it")
         };
-        let Incoming { fate, is_last, .. } = *incoming;
+        let Incoming { taker, is_last, .. } = *incoming;
         self.phase = Phase::answering(is_last);
-        let (bytes, body, sink) = match fate {
-            Content::Collect { head, body } => (head, body, None),
-            Content::Sink { head, sink } => (head, Vec::new(), Some(sink)),
-            Content::Discard if ending.is_ok() && !is_last => return self.await_head(cx),
-            Content::Discard => return self.end(cx), // It has its answer.
+        let (bytes, body, sink) = match taker {
+            Taker::Handler { head, body } => (head, body, None),
+            Taker::Sink { head, sink } => (head, Vec::new(), Some(sink)),
+            Taker::Nobody if ending.is_ok() && !is_last => return self.await_head(cx),
+            Taker::Nobody => return self.end(cx), // It has its answer.
         };
         let (head, mut storage) = (bytes.as_slice(), Storage::new());
         let head = head::parse_head(head, &mut storage).expect("it was read before");

@@ -15,7 +15,7 @@ pub(super) struct Incoming {
     counted_from: u64,
     /// When content came last, or since when it is awaited.
     received: Instant,
-    pub(super) fate: Content,
+    pub(super) taker: Taker,
     pause: Pause,
     /// The server is going down: no request follows.
     pub(super) is_last: bool,
@@ -42,9 +42,9 @@ pub(super) enum Progress {
 
 impl Incoming {
     /// Nothing of it has come yet.
-    pub(super) fn new(reader: BodyReader, fate: Content, now: Now, is_last: bool) -> Incoming {
+    pub(super) fn new(reader: BodyReader, taker: Taker, now: Now, is_last: bool) -> Incoming {
         let since = now.monotonic;
-        Incoming { reader, content_bytes: 0, since, counted_from: 0, received: since, fate, pause: Pause::No, is_last }
+        Incoming { reader, content_bytes: 0, since, counted_from: 0, received: since, taker, pause: Pause::No, is_last }
     }
 
     /// Reads a piece of it at the front of `input`: how many bytes that were, none where more is needed, and what came of it.
@@ -58,24 +58,24 @@ impl Incoming {
             Err(reject) => return (input.len(), Progress::Over(Err(reject.into()))),
         };
         self.note(content, cx.now);
-        let content_bytes_max = match &self.fate {
-            Content::Collect { .. } => limits.body_bytes_max,
-            Content::Discard => limits.discard_bytes_max,
-            Content::Sink { .. } => u64::MAX, // It counts for itself.
+        let content_bytes_max = match &self.taker {
+            Taker::Handler { .. } => limits.body_bytes_max,
+            Taker::Nobody => limits.discard_bytes_max,
+            Taker::Sink { .. } => u64::MAX, // It counts for itself.
         };
         if self.content_bytes > content_bytes_max {
             return (taken, Progress::Over(Err(Reject::ContentTooLarge.into())));
         }
-        let take = match &mut self.fate {
-            Content::Sink { sink, .. } if content > 0 => {
+        let take = match &mut self.taker {
+            Taker::Sink { sink, .. } if content > 0 => {
                 catch_unwind(AssertUnwindSafe(|| sink.piece(&input[..content], &|| cx.waker())))
                     .unwrap_or_else(|_| Take::Refuse(Reject::HandlerFailed.into()))
             }
-            Content::Collect { body, .. } => {
+            Taker::Handler { body, .. } => {
                 body.extend_from_slice(&input[..content]);
                 Take::More
             }
-            Content::Sink { .. } | Content::Discard => Take::More,
+            Taker::Sink { .. } | Taker::Nobody => Take::More,
         };
         let progress = match take {
             Take::Refuse(response) => Progress::Over(Err(response)),
@@ -91,7 +91,7 @@ impl Incoming {
 
     /// Whoever takes it may be ready for more, or be done with the last of it. `None`: it is as it was.
     pub(super) fn resume(&mut self, now: Now) -> Option<Progress> {
-        let Content::Sink { sink, .. } = &mut self.fate else { return None };
+        let Taker::Sink { sink, .. } = &mut self.taker else { return None };
         if self.pause == Pause::No || !sink.is_ready() {
             return None;
         }
@@ -105,7 +105,7 @@ impl Incoming {
     /// Content came, if any. The deadline stays as it is: when it passes, this is seen. What nobody wants buys no time.
     fn note(&mut self, content_bytes: usize, now: Now) {
         self.content_bytes += content_bytes as u64;
-        if content_bytes > 0 && !matches!(self.fate, Content::Discard) {
+        if content_bytes > 0 && !matches!(self.taker, Taker::Nobody) {
             self.received = now.monotonic;
         }
     }
@@ -136,11 +136,11 @@ impl Incoming {
 }
 
 /// Whom a body is for.
-pub(super) enum Content {
+pub(super) enum Taker {
     /// The handler. The head is kept as it came, to be read again when the body is whole.
-    Collect { head: Vec<u8>, body: Vec<u8> },
+    Handler { head: Vec<u8>, body: Vec<u8> },
     /// Who takes it piece by piece.
     Sink { head: Vec<u8>, sink: Box<dyn Sink> },
     /// Nobody: the request is answered already.
-    Discard,
+    Nobody,
 }

@@ -9,7 +9,6 @@ use crate::protocol::{Chunk, OpenFile, Outbox};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// What a response carries.
@@ -18,13 +17,9 @@ pub enum Body {
     /// Nothing.
     #[default]
     Empty,
-    /// Bytes of its own.
-    Bytes(Vec<u8>),
-    /// Bytes that other responses carry too.
-    Shared(Arc<[u8]>),
-    /// A range of a file.
-    File(Arc<OpenFile>, Range<u64>),
-    /// One after another.
+    /// This.
+    One(Chunk),
+    /// These, one after another.
     Parts(Vec<Chunk>),
     /// What is to come.
     Stream(Stream),
@@ -35,9 +30,7 @@ impl Body {
     pub fn len(&self) -> Option<u64> {
         match self {
             Body::Empty => Some(0),
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::Shared(bytes) => Some(bytes.len() as u64),
-            Body::File(_, range) => Some(range.end.saturating_sub(range.start)),
+            Body::One(chunk) => Some(chunk.len()),
             Body::Parts(chunks) => Some(chunks.iter().map(Chunk::len).sum()),
             Body::Stream(_) => None,
         }
@@ -47,25 +40,11 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
-
-    /// Its bytes, where they are few and at hand.
-    fn small(&self) -> Option<&[u8]> {
-        let bytes: &[u8] = match self {
-            Body::Bytes(bytes) => bytes,
-            Body::Shared(bytes) => bytes,
-            Body::Empty | Body::File(..) | Body::Parts(_) | Body::Stream(_) => return None,
-        };
-        (bytes.len() <= COPIED_BYTES_MAX).then_some(bytes)
-    }
 }
 
 impl From<Chunk> for Body {
     fn from(chunk: Chunk) -> Body {
-        match chunk {
-            Chunk::Bytes(bytes) => Body::Bytes(bytes),
-            Chunk::Shared(bytes) => Body::Shared(bytes),
-            Chunk::File(file, range) => Body::File(file, range),
-        }
+        Body::One(chunk)
     }
 }
 
@@ -107,9 +86,6 @@ impl Lines {
 
 /// Room for the fields of most answers, so that they are not moved while they grow.
 const FIELDS_ROOM: usize = 192;
-
-/// Bodies up to this are copied behind the head, so that one send takes both; larger ones are queued as they are.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// Fields that a handler can't set: they frame the message, or tell its time.
 const FIELDS_OWNED: [&str; 5] = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
@@ -175,7 +151,7 @@ impl Response {
     /// # Panics
     /// Where `content_type` can't be a field's value.
     pub fn bytes(content_type: &str, bytes: impl Into<Vec<u8>>) -> Response {
-        Response::of_type(content_type).with_body(Body::Bytes(bytes.into()))
+        Response::of_type(content_type).with_body(Chunk::Bytes(bytes.into()))
     }
 
     /// 200 of the given media type, without a body yet. The type is meant: a browser that guesses another from the bytes may run what was
@@ -210,8 +186,8 @@ impl Response {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "only a regular file can be a body"));
         }
         let size = metadata.len();
-        let body = Body::File(Arc::new(OpenFile::new(file, &metadata)), 0..size);
-        Ok(Response::of_type(content_type).with_body(body))
+        let chunk = Chunk::File(Arc::new(OpenFile::new(file, &metadata)), 0..size);
+        Ok(Response::of_type(content_type).with_body(chunk))
     }
 
     /// The same with another status.
@@ -220,8 +196,8 @@ impl Response {
     }
 
     /// The same with another body.
-    pub fn with_body(self, body: Body) -> Response {
-        Response { body, error: None, ..self }
+    pub fn with_body(self, body: impl Into<Body>) -> Response {
+        Response { body: body.into(), error: None, ..self }
     }
 
     /// The same with one more field.
@@ -259,9 +235,9 @@ impl Response {
     pub fn with_tag_of_content(self) -> Response {
         let bytes: &[u8] = match &self.body {
             Body::Empty => &[],
-            Body::Bytes(bytes) => bytes,
-            Body::Shared(bytes) => bytes,
-            Body::File(..) | Body::Parts(_) | Body::Stream(_) => return self,
+            Body::One(Chunk::Bytes(bytes)) => bytes,
+            Body::One(Chunk::Shared(bytes)) => bytes,
+            Body::One(Chunk::File(..)) | Body::Parts(_) | Body::Stream(_) => return self,
         };
         // The standard library's hash with its fixed key: the same after a restart, and where several servers share an address.
         let mut hasher = DefaultHasher::new();
@@ -336,7 +312,7 @@ impl Response {
         // Both texts are ours, so nothing is to be escaped.
         let page = PAGE.replace("{status}", &self.status.to_string()).replace("{reason}", reason);
         let others = self.fields.as_slice().strip_prefix(TEXT_TYPE_LINE).expect("an error is text first").to_vec();
-        let page = Response { fields: Lines::Own(others), body: Body::Bytes(page.into_bytes()), ..self };
+        let page = Response { fields: Lines::Own(others), body: Chunk::Bytes(page.into_bytes()).into(), ..self };
         page.field("Content-Type", "text/html; charset=utf-8").field("Vary", "Accept")
     }
 
@@ -367,12 +343,11 @@ impl Response {
 
     /// Puts its status and fields on the wire, with nothing that frames or dates a final answer.
     pub(super) fn render_interim(self, out: &mut Outbox) {
-        let reason = self.status.canonical_reason().unwrap_or("");
-        for part in [b"HTTP/1.1 ", self.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
-            out.write(part);
-        }
-        out.write(self.fields.as_slice());
-        out.write(b"\r\n");
+        out.write_with(|head| {
+            write_status_line(self.status, head);
+            head.extend_from_slice(self.fields.as_slice());
+            head.extend_from_slice(b"\r\n");
+        });
     }
 
     /// Puts it on the wire; a stream, whose head it was, is given back to be begun.
@@ -381,15 +356,7 @@ impl Response {
         // RFC 9110 §15.3.6: a 205 has no content.
         let body = if self.status == StatusCode::RESET_CONTENT { Body::Empty } else { self.body };
         out.write_with(|head| {
-            match self.status {
-                StatusCode::OK => head.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
-                status => {
-                    let reason = status.canonical_reason().unwrap_or("");
-                    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
-                        head.extend_from_slice(part.as_bytes());
-                    }
-                }
-            }
+            write_status_line(self.status, head);
             head.extend_from_slice(exchange.date.as_bytes());
             if let Some(connection) = exchange.connection(self.status) {
                 for part in ["Connection: ", connection, "\r\n"] {
@@ -411,32 +378,25 @@ impl Response {
             head.extend_from_slice(self.fields.as_slice());
             head.extend_from_slice(exchange.fields);
             head.extend_from_slice(b"\r\n");
-            // What is small goes out with its head.
-            if has_body && let Some(bytes) = body.small() {
-                head.extend_from_slice(bytes);
-            }
         });
-        if !has_body || body.small().is_some() {
-            return None;
-        }
         match body {
+            _ if !has_body => {}
             Body::Empty => {}
-            Body::Bytes(bytes) => out.push(Chunk::Bytes(bytes)),
-            Body::Shared(bytes) => out.push(Chunk::Shared(bytes)),
-            Body::File(file, range) => out.push(Chunk::File(file, range)),
-            Body::Parts(chunks) => chunks.into_iter().for_each(|chunk| queue(chunk, out)),
+            Body::One(chunk) => out.append(chunk),
+            Body::Parts(chunks) => chunks.into_iter().for_each(|chunk| out.append(chunk)),
             Body::Stream(stream) => return Some(stream),
         }
         None
     }
 }
 
-/// Queues content behind its head, as one piece with it where it is small.
-pub(super) fn queue(chunk: Chunk, out: &mut Outbox) {
-    match chunk {
-        Chunk::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
-        Chunk::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => out.write(&bytes),
-        chunk @ (Chunk::Bytes(_) | Chunk::Shared(_) | Chunk::File(..)) => out.push(chunk),
+/// RFC 9112 §4: with the space before a reason that is not there, too.
+fn write_status_line(status: StatusCode, head: &mut Vec<u8>) {
+    if status == StatusCode::OK {
+        return head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    for part in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or(""), "\r\n"] {
+        head.extend_from_slice(part.as_bytes());
     }
 }
 

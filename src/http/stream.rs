@@ -5,7 +5,6 @@
 
 use super::Response;
 use super::beside::start;
-use super::response::queue;
 use crate::offload::{Full, Pool};
 use crate::protocol::{Chunk, Context, Deadline, OUTBOX_HIGH, Receiver, Sender, Taken, pipe};
 use std::collections::VecDeque;
@@ -221,10 +220,10 @@ impl Streaming {
         }
         self.body_bytes += length;
         match self.framing {
-            Framing::Close => queue(chunk, cx.out()),
+            Framing::Close => cx.out().append(chunk),
             Framing::Chunked => {
                 cx.out().write(format!("{length:x}\r\n").as_bytes());
-                queue(chunk, cx.out());
+                cx.out().append(chunk);
                 cx.out().write(b"\r\n");
             }
         }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// once begun is written whole. The size of what one receive can bring, so that ordinary answers to ordinary requests never fill it.
 pub const OUTBOX_HIGH: u64 = 64 * 1024;
 
+/// Chunks up to this are copied by [`Outbox::append`]: a send more costs more than that.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+
 /// A drained outbox gives back memory past this: one large answer should not be paid for ever.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
 
@@ -140,6 +143,15 @@ impl Outbox {
         match self.segments.back_mut() {
             Some(Segment::Written(last)) => *last += length,
             _ => self.segments.push_back(Segment::Written(length)),
+        }
+    }
+
+    /// Queues a chunk behind what was written: copied, so that one send takes both, where it has few bytes.
+    pub fn append(&mut self, chunk: Chunk) {
+        match chunk {
+            Chunk::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => self.write(&bytes),
+            Chunk::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => self.write(&bytes),
+            chunk @ (Chunk::Bytes(_) | Chunk::Shared(_) | Chunk::File(..)) => self.push(chunk),
         }
     }
 

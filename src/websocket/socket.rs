@@ -11,14 +11,9 @@
 use super::frame::{self, Opcode};
 use super::reader::Pace;
 use super::{CloseCode, Event, Failure, Limits, Message, Reader, Step};
-use crate::protocol::{
-    Chunk, Context, Cue, Deadline, Now, OUTBOX_HIGH, Outbox, Protocol, Receiver, Sender, Taken, pipe,
-};
+use crate::protocol::{Chunk, Context, Cue, Deadline, Now, OUTBOX_HIGH, Protocol, Receiver, Sender, Taken, pipe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Frames up to this are put together, so that one send takes many; larger ones are sent from where they are.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// What a socket is for.
 pub trait Session {
@@ -222,7 +217,7 @@ impl Open {
             && (cx.out().queued() < OUTBOX_HIGH || frames.is_cut())
         {
             match frames.take() {
-                Taken::Bytes(frame) => queue(frame, cx.out()),
+                Taken::Bytes(frame) => cx.out().append(Chunk::Shared(frame)),
                 Taken::Empty => return,
                 Taken::Ended => self.close(CloseCode::NORMAL, "", cx),
                 Taken::Cut => {
@@ -231,14 +226,6 @@ impl Open {
                 }
             }
         }
-    }
-}
-
-fn queue(frame: Arc<[u8]>, out: &mut Outbox) {
-    if frame.len() <= COPIED_BYTES_MAX {
-        out.write(&frame);
-    } else {
-        out.push(Chunk::Shared(frame));
     }
 }
 

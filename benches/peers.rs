@@ -9,14 +9,16 @@
 
 mod browser;
 // The command uses all of it; here it is its generator.
-#[path = "peers/download.rs"]
-mod download;
 #[allow(dead_code, unused_imports)]
 #[path = "../src/lab/mod.rs"]
 mod lab;
+#[path = "peers/large.rs"]
+mod large;
 #[path = "peers/limit.rs"]
 mod limit;
 mod running;
+#[path = "peers/servers.rs"]
+mod servers;
 mod wrk;
 
 use lab::generator;
@@ -25,13 +27,13 @@ use lab::load::{Ask, Load, Measured, Pace};
 use lab::plan::PATIENCE;
 use lab::row::{Spread, is_late};
 use lab::site;
-use running::{Running, is_installed, median, strategies};
+use running::{Running, is_installed, median};
+use servers::{CLOSE, SERVER_CORE, Server, Work, servers, site};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tripoll::sys;
@@ -39,12 +41,8 @@ use tripoll::sys;
 /// Those that others wrote.
 const PEERS: [&str; 3] = ["nginx", "lighttpd", "h2o"];
 
-const SERVER_CORE: usize = 0;
-
 /// Where wrk and the lab's generator run.
 const GENERATOR_CORE: usize = 1;
-
-const CLOSE: &str = "Connection: close\r\n";
 
 /// Sixteen requests at a time, for wrk.
 const PIPELINE: &str = "init = function(args) local r = {} for i = 1, 16 do r[i] = wrk.format(nil, wrk.path) end \
@@ -58,20 +56,6 @@ const IDLE: usize = 5_000;
 
 /// Connections that are idle while others ask.
 const CROWD: usize = 10_000;
-
-/// What is downloaded while others ask.
-const LARGE: &str = "/1g.bin";
-
-struct Work {
-    name: &'static str,
-    path: &'static str,
-    /// Bytes of the answer's body, for the program that parses nothing.
-    body_bytes: usize,
-    connections: usize,
-    /// Fields beside Host, each with its CRLF.
-    fields: &'static str,
-    is_pipelined: bool,
-}
 
 const KEEP: Work =
     Work { name: "keep", path: "/1k.txt", body_bytes: 1024, connections: 64, fields: "", is_pipelined: false };
@@ -92,7 +76,7 @@ const OTHER_WORKS: [(&str, Measure); 6] = [
     ("log", measure_log),
     ("crowd", measure_crowd),
     ("open", measure_open),
-    ("large", measure_large),
+    ("large", large::measure),
     ("idle", measure_idle),
     ("start", measure_start),
 ];
@@ -114,7 +98,7 @@ fn main() {
         && first == "--download"
     {
         let time = Duration::from_secs(seconds.parse().expect("a number"));
-        return println!("{}", download::over_and_over(address, LARGE, time));
+        return println!("{}", large::download(address, time));
     }
     let options = options(&arguments);
     if !is_installed("wrk") {
@@ -139,92 +123,12 @@ fn options(arguments: &[String]) -> Options {
     let value = |flag: &str| arguments.iter().position(|word| word == flag).and_then(|at| arguments.get(at + 1));
     let count = |flag: &str, default: usize| value(flag).map_or(default, |text| text.parse().expect("a number"));
     let others = OTHER_WORKS.map(|(name, _)| name);
-    let all = || WORKS.iter().map(|work| work.name).chain(others).map(str::to_string).collect();
+    let all = || WORKS.iter().map(|work| work.name).chain(others).map(str::to_string).collect::<Vec<_>>();
     let works = value("--work").map_or_else(all, list);
+    if let Some(unknown) = works.iter().find(|work| !all().contains(work)) {
+        panic!("there is no work {unknown:?}, but {}", all().join(", "));
+    }
     Options { works, rounds: count("--rounds", 5), seconds: count("--seconds", 2), only: value("--only").map(list) }
-}
-
-/// The files that are served, and what the peers are told.
-fn site() -> TempDir {
-    let site = TempDir::new().expect("a folder");
-    let www = site.path().join("www");
-    fs::create_dir(&www).expect("a folder");
-    fs::create_dir(site.path().join("tmp")).expect("a folder");
-    let write = |name: &str, bytes: &[u8]| fs::write(www.join(name), bytes).expect("a file");
-    write("hello.txt", b"Hello, world\n");
-    for (name, size) in [("1k.txt", 1 << 10), ("100k.bin", 100 << 10), ("1m.bin", 1 << 20)] {
-        write(name, &vec![b'x'; size]);
-    }
-    // A hole all through: it is read from memory, and takes no room on a disk.
-    File::create(www.join(&LARGE[1..])).and_then(|file| file.set_len(1 << 30)).expect("a file");
-    site
-}
-
-/// A server that can be started: the words of its command, with the port in place of `PORT`, the body's size in place of `BYTES`.
-struct Server {
-    name: &'static str,
-    command: Vec<String>,
-}
-
-fn servers(site: &Path) -> Vec<Server> {
-    let (at, www) = (site.display(), site.join("www").display().to_string());
-    let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
-    let this = std::env::current_exe().expect("its own path").display().to_string();
-    let mut servers = vec![Server { name: "limit", command: [vec![this], words("--limit PORT BYTES")].concat() }];
-    servers.extend(strategies("--demo", &www).into_iter().map(|(name, command)| Server { name, command }));
-    let peers = [
-        (
-            "nginx",
-            "nginx -c",
-            format!(
-                "daemon off; master_process off; worker_processes 1; pid {at}/tmp/nginx.pid; error_log {at}/tmp/nginx.err crit;
-events {{ worker_connections 16000; }}
-http {{ include /etc/nginx/mime.types; access_log off; sendfile on; tcp_nopush on; keepalive_timeout 300;
-  keepalive_requests 1000000000; open_file_cache max=1000; client_body_temp_path {at}/tmp/b; proxy_temp_path {at}/tmp/p;
-  fastcgi_temp_path {at}/tmp/f; uwsgi_temp_path {at}/tmp/u; scgi_temp_path {at}/tmp/s;
-  server {{ listen 127.0.0.1:PORT backlog=4096; root {www}; location /hello/ {{ return 200 \"Hello, bob!\\n\"; }} }} }}\n"
-            ),
-        ),
-        (
-            "lighttpd",
-            "lighttpd -D -f",
-            format!(
-                "server.document-root = \"{www}\"\nserver.bind = \"127.0.0.1\"\nserver.port = PORT\nserver.max-fds = 16384
-server.max-connections = 8192\nserver.max-keep-alive-requests = 1000000000\nserver.max-keep-alive-idle = 300
-server.listen-backlog = 4096\nmimetype.assign = ( \".txt\" => \"text/plain\", \"\" => \"application/octet-stream\" )\n"
-            ),
-        ),
-        (
-            "h2o",
-            "h2o -c",
-            format!(
-                "listen: {{host: 127.0.0.1, port: PORT}}\nnum-threads: 1\nmax-connections: 8192\nhttp1-request-timeout: 300
-hosts:\n  default:\n    paths:\n      \"/\": {{file.dir: {www}}}\n"
-            ),
-        ),
-    ];
-    for (name, command, configuration) in peers {
-        if !is_installed(name) {
-            println!("skipped: {name} is not installed");
-            continue;
-        }
-        let file = site.join(format!("{name}.conf"));
-        fs::write(&file, configuration).expect("a file");
-        servers.push(Server { name, command: [words(command), vec![file.display().to_string()]].concat() });
-    }
-    servers
-}
-
-impl Server {
-    /// Runs it for a work.
-    fn run(&self, work: &Work) -> Option<Running> {
-        let bytes = work.body_bytes.to_string();
-        let mut command: Vec<String> = self.command.iter().map(|word| word.replace("BYTES", &bytes)).collect();
-        if work.fields == CLOSE && self.name == "limit" {
-            command.push("close".into());
-        }
-        Running::new(self.name, command, Some(SERVER_CORE))
-    }
 }
 
 /// What wrk saw, and what it cost.
@@ -275,7 +179,7 @@ fn measure_running(work: &Work, running: Vec<Running>, options: &Options) {
             |value: fn(&Sample) -> f64| median(rows.iter().zip(first).map(|(own, first)| value(own) / value(first)));
         let speed = |sample: &Sample| sample.seen.per_second;
         let cpu = |sample: &Sample| sample.cpu_microseconds;
-        let last = rows.last().expect("there is a round");
+        let trouble = rows.iter().map(|sample| sample.seen.trouble.as_str()).find(|trouble| !trouble.is_empty());
         println!(
             "{:<8} {:<12} {:>10.0} {:>7.2} {:>10.2} {:>7.2}  {:.0} us {}",
             work.name,
@@ -284,8 +188,8 @@ fn measure_running(work: &Work, running: Vec<Running>, options: &Options) {
             ratio(speed),
             of(cpu),
             ratio(cpu),
-            last.seen.p99_microseconds,
-            last.seen.trouble
+            of(|sample| sample.seen.p99_microseconds),
+            trouble.unwrap_or_default()
         );
     }
 }
@@ -401,53 +305,6 @@ fn measure_open(servers: &[Server], options: &Options) {
         let ratio = own / best;
         let verdict = if was_late { "; requests were sent late, which is no server's doing: no verdict" } else { "" };
         println!("open: p99 of epoll over that of {name}, the best of the peers: {ratio:.2}{verdict}");
-    }
-}
-
-/// How long small requests take beside a download of a large file, and without one. Who downloads runs where wrk leaves the core to it: else
-/// it would be wrk that is late, and not the server.
-fn measure_large(servers: &[Server], options: &Options) {
-    if !is_installed("chrt") {
-        return println!("skipped: chrt is not installed (util-linux)");
-    }
-    println!(
-        "large: {} connections ask for 1 KiB beside a download of 1 GiB after another; µs, medians of rounds",
-        KEEP.connections
-    );
-    println!("{:<8} {:<12} {:>9} {:>10} {:>6} {:>8}", "work", "server", "p99 alone", "p99 beside", "ratio", "MiB/s");
-    let running: Vec<_> = chosen(servers, options).filter(|server| server.name != "limit").collect();
-    let running: Vec<_> = running.into_iter().filter_map(|server| server.run(&KEEP)).collect();
-    let mut rounds: Vec<Vec<[f64; 3]>> = running.iter().map(|_| Vec::new()).collect();
-    for _ in 0..options.rounds {
-        for (server, own) in running.iter().zip(&mut rounds) {
-            let url = format!("http://{}{}", server.address, KEEP.path);
-            let p99 = || wrk::run(&url, KEEP.connections, options.seconds, &[]).p99_microseconds;
-            let alone = p99();
-            let (address, seconds) = (server.address.to_string(), options.seconds.to_string());
-            let download = Command::new("chrt")
-                .args(["-i", "0"])
-                .arg(std::env::current_exe().expect("its own path"))
-                .args(["--download", &address, &seconds])
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("it is installed");
-            let beside = p99();
-            let output = download.wait_with_output().expect("it ends");
-            let bytes = String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().expect("it counts bytes");
-            own.push([alone, beside, bytes / f64::from(1 << 20) / options.seconds as f64]);
-        }
-    }
-    for (server, own) in running.iter().zip(&rounds) {
-        let of = |value: fn(&[f64; 3]) -> f64| median(own.iter().map(value));
-        println!(
-            "{:<8} {:<12} {:>9.0} {:>10.0} {:>6.2} {:>8.0}",
-            "large",
-            server.name,
-            of(|round| round[0]),
-            of(|round| round[1]),
-            of(|round| round[1] / round[0]),
-            of(|round| round[2])
-        );
     }
 }
 

@@ -75,10 +75,11 @@ impl Running {
             command.spawn().expect("it starts")
         };
         let child = thread::scope(|scope| scope.spawn(start).join()).expect("it starts");
-        let running = Running { name, child, address };
+        let mut running = Running { name, child, address };
         let give_up = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
-            if Instant::now() > give_up {
+            let has_ended = running.child.try_wait().is_ok_and(|end| end.is_some());
+            if has_ended || Instant::now() > give_up {
                 println!("skipped: {name} does not listen");
                 return None;
             }

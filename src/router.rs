@@ -126,10 +126,7 @@ impl Router {
     /// RFC 9110 §9.3.7: of the server as a whole, what some path of it allows. GET and HEAD every server has (§9.1).
     fn whole_server(&self) -> Response {
         let routed = self.routes.iter().flat_map(|route| &route.endpoints).map(|(method, _)| method.as_str());
-        let mut methods: Vec<&str> = routed.chain(["GET", "HEAD", "OPTIONS"]).collect();
-        methods.sort_unstable();
-        methods.dedup();
-        Response::new(StatusCode::NO_CONTENT).field("Allow", &methods.join(", "))
+        Response::new(StatusCode::NO_CONTENT).field("Allow", &allow(routed.chain(["GET"])))
     }
 
     /// The route of a request, with the parameters that its path gives.
@@ -152,16 +149,19 @@ impl Route {
     }
 
     fn allow(&self) -> String {
-        let mut methods: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
-        if methods.contains(&"GET") && !methods.contains(&"HEAD") {
-            methods.push("HEAD");
-        }
-        if !methods.contains(&"OPTIONS") {
-            methods.push("OPTIONS");
-        }
-        methods.sort_unstable();
-        methods.join(", ")
+        allow(self.endpoints.iter().map(|(method, _)| method.as_str()))
     }
+}
+
+/// What Allow says (RFC 9110 §10.2.1) where these have handlers: HEAD comes with GET, OPTIONS is answered for all.
+fn allow<'a>(methods: impl Iterator<Item = &'a str>) -> String {
+    let mut methods: Vec<&str> = methods.chain(["OPTIONS"]).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    methods.join(", ")
 }
 
 impl Service for Router {

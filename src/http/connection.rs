@@ -20,7 +20,7 @@ use super::incoming::{self, Incoming, Taker};
 use super::listener::{Answered, Shared};
 use super::pending::{Awaited, Found, Pending};
 use super::response::{After, Exchange};
-use super::stream::{self, Progress, Stream, Streaming};
+use super::stream::{Progress, Stream, StreamEnd, Streaming};
 use super::{Framing, METHODS_KNOWN, Method, Reception, Reject, Request, Response, Sink, StatusCode, Version};
 use crate::offload::Full;
 use crate::protocol::{Context, Cue, Deadline, Protocol};
@@ -484,11 +484,11 @@ impl Connection {
         let after = if closes { After::Close } else { After::KeepAlive };
         match self.write(response, Some(request), is_head, after, cx) {
             Some(stream) => {
-                let framing = match request.version {
-                    Version::Http10 => stream::Framing::Close,
-                    Version::Http11 => stream::Framing::Chunked,
+                let end = match request.version {
+                    Version::Http10 => StreamEnd::Close,
+                    Version::Http11 => StreamEnd::LastChunk,
                 };
-                let streaming = stream.begin(framing, &self.shared.pool, cx);
+                let streaming = stream.begin(end, &self.shared.pool, cx);
                 cx.pause_input(!streaming.is_live());
                 self.phase = Phase::Stream(Box::new(Outgoing { head: head.to_vec(), status, streaming, closes }));
                 self.stream(cx);

@@ -77,7 +77,7 @@ impl Stream {
     }
 
     /// Begins to send it.
-    pub(super) fn begin(self, framing: Framing, pool: &Arc<Pool>, cx: &mut Context<'_>) -> Streaming {
+    pub(super) fn begin(self, end: StreamEnd, pool: &Arc<Pool>, cx: &mut Context<'_>) -> Streaming {
         let Ahead { supply, beat } = *self.0;
         let supply = match supply {
             Source::Chunks(chunks) => Supply::Chunks(chunks),
@@ -92,7 +92,7 @@ impl Stream {
         };
         cx.live(beat.is_some());
         cx.deadline(beat.map_or(Deadline::Never, |beat| Deadline::After(beat.interval)));
-        Streaming { supply, beat, framing, body_bytes: 0 }
+        Streaming { supply, beat, end, body_bytes: 0 }
     }
 }
 
@@ -104,9 +104,9 @@ impl fmt::Debug for Stream {
 
 /// How the end of a stream is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum StreamEnd {
     /// By the last chunk.
-    Chunked,
+    LastChunk,
     /// By the connection's: HTTP/1.0 knows no chunks.
     Close,
 }
@@ -115,7 +115,7 @@ pub(super) enum Framing {
 pub(super) struct Streaming {
     supply: Supply,
     beat: Option<Beat>,
-    framing: Framing,
+    end: StreamEnd,
     body_bytes: u64,
 }
 
@@ -207,7 +207,7 @@ impl Streaming {
 
     /// Ends it, though its supply has more.
     pub(super) fn end(&mut self, cx: &mut Context<'_>) -> Progress {
-        if self.framing == Framing::Chunked {
+        if self.end == StreamEnd::LastChunk {
             cx.out().write(b"0\r\n\r\n");
         }
         Progress::Ended
@@ -219,9 +219,9 @@ impl Streaming {
             return; // A chunk of no bytes is the end.
         }
         self.body_bytes += length;
-        match self.framing {
-            Framing::Close => cx.out().append(chunk),
-            Framing::Chunked => {
+        match self.end {
+            StreamEnd::Close => cx.out().append(chunk),
+            StreamEnd::LastChunk => {
                 cx.out().write(format!("{length:x}\r\n").as_bytes());
                 cx.out().append(chunk);
                 cx.out().write(b"\r\n");

@@ -1074,6 +1074,13 @@ fn an_app_that_routes_by_itself_is_there_whatever_is_asked_for() {
                     let answer = ask("/a/b", &known);
                     assert_eq!((answer.status, by_accept(&answer)), (304, true), "{about}");
                 }
+                fs::remove_file(site.path("index.html")).unwrap();
+                let listed = site.files_with(Options { spa, ..Options::default() });
+                let listed = self::ask(listed, method, "/a/b", html, SystemTime::now());
+                if spa {
+                    assert_eq!((listed.status, vary(&listed)), (200, 1), "{about}: said once");
+                }
+                site.write("index.html", "the app");
             }
         }
     }

@@ -17,7 +17,7 @@ use tripoll::models::Reap;
 use tripoll::poller::Trigger;
 use tripoll::{HttpServer, Model, Request, Response};
 
-const MODELS: [(&str, Model); 10] = [
+const MODELS: [(&str, Model); 11] = [
     ("reactor", Model::Reactor),
     ("iterative", Model::Iterative),
     ("fork", Model::Fork { reap: Reap::Wait }),
@@ -25,6 +25,7 @@ const MODELS: [(&str, Model); 10] = [
     ("fork_double", Model::Fork { reap: Reap::DoubleFork }),
     ("fork_ignore", Model::Fork { reap: Reap::Ignore }),
     ("prefork", Model::Prefork { workers: 2 }),
+    ("prefork_edge", Model::Prefork { workers: 2 }),
     ("threads", Model::Threads),
     ("thread_pool", Model::ThreadPool { workers: 2 }),
     ("coroutines", Model::Coroutines),
@@ -73,6 +74,9 @@ fn main() {
             check(address);
         }
         println!("test {name}::it_comes_to_rest ...");
+        if name.starts_with("prefork") {
+            end_a_worker(process.child.id());
+        }
         await_rest(process.child.id());
     }
     println!("all of {} facts under {} models hold", FACTS.len(), MODELS.len());
@@ -136,6 +140,18 @@ fn body(address: SocketAddr, request: &str, content: &str) -> String {
     let answer = client.answer(false);
     assert_eq!(answer.status, 200, "{request}");
     String::from_utf8(answer.body).unwrap()
+}
+
+/// Of a server that employs some, which sees that one is missing.
+fn end_a_worker(server: u32) {
+    let parent_of = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let worker = pids.find(|pid| parent_of(*pid) == Some(server)).expect("it has workers");
+    assert!(Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap().success());
 }
 
 /// Waits until the process sleeps however often one looks: who spins is ready to run (proc_pid_stat(5)).

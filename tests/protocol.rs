@@ -642,6 +642,73 @@ fn who_takes_over_while_it_goes_down_is_told_as_often() {
     assert_eq!(diary.entries(), [&told[..], &retold[..]].concat());
 }
 
+/// Becomes a [`Guest`] when it is told that all goes down, or else at the first byte.
+struct Host {
+    gives_way_when_told: bool,
+    guest_finishes: bool,
+}
+
+/// Says bye whenever it is told, and finishes then or not.
+struct Guest {
+    finishes: bool,
+}
+
+impl Protocol for Host {
+    fn receive(&mut self, _: &[u8], cx: &mut Context<'_>) -> usize {
+        cx.become_(Box::new(Guest { finishes: self.guest_finishes }));
+        1
+    }
+
+    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
+        if cue == Cue::ShuttingDown && self.gives_way_when_told {
+            cx.become_(Box::new(Guest { finishes: self.guest_finishes }));
+        }
+    }
+
+    fn input_max(&self) -> usize {
+        1
+    }
+}
+
+impl Protocol for Guest {
+    fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+        input.len()
+    }
+
+    fn cue(&mut self, cue: Cue, cx: &mut Context<'_>) {
+        if cue == Cue::ShuttingDown {
+            cx.out().write(b"bye ");
+            if self.finishes {
+                cx.finish();
+            }
+        }
+    }
+
+    fn input_max(&self) -> usize {
+        1
+    }
+}
+
+/// Also of the telling in answer to which it took over; but who has finished hears no more.
+#[test]
+fn a_successor_is_told_as_often_until_it_finishes() {
+    for gives_way_when_told in [false, true] {
+        for guest_finishes in [false, true] {
+            let mut wire = Wire::new(Box::new(Host { gives_way_when_told, guest_finishes }));
+            wire.cue(Cue::ShuttingDown);
+            if !guest_finishes || !gives_way_when_told {
+                wire.cue(Cue::ShuttingDown);
+            }
+            wire.feed(b"x");
+            wire.flush();
+            let want = if guest_finishes { "bye " } else { "bye bye " };
+            let about = format!("gives way when told: {gives_way_when_told}, finishes: {guest_finishes}");
+            assert_eq!(wire.sent, want.as_bytes(), "{about}");
+            assert_eq!(wire.link.fate() == Fate::Finish, guest_finishes, "{about}");
+        }
+    }
+}
+
 #[test]
 fn nothing_comes_after_closed() {
     for orders in ["resume", "become b"] {

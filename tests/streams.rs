@@ -318,6 +318,32 @@ fn what_has_no_end_ends_with_the_client_and_with_the_server() {
     }
 }
 
+/// A live answer that comes later, to a client that asks nothing more: only the server's end, or the client's, is its end.
+#[test]
+fn what_is_live_and_comes_later_ends_with_the_server_alone() {
+    for goes_down in [false, true] {
+        let (tell, told) = mpsc::sync_channel(1);
+        let mut router = router();
+        let endpoint = move |_: &Request<'_>| {
+            let tell = tell.clone();
+            http::Answer::after(Duration::ZERO, move || {
+                Response::events(BOUND, move |events| tell.send(events).unwrap())
+            })
+        };
+        router.add("GET", "/later", Endpoint::new(endpoint)).unwrap();
+        let mut link = Wire::new(&Listener::new(Arc::new(router), http::Limits::default()), UNIX_EPOCH);
+        link.feed(b"GET /later HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        if goes_down {
+            link.cue(Cue::ShuttingDown);
+        }
+        link.wait(Duration::ZERO);
+        let said = news(&mut link);
+        assert_eq!((said.ends_with("\r\n\r\n0\r\n\r\n"), link.is_open()), (goes_down, !goes_down), "{said}");
+        assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+        assert_eq!(told.recv().unwrap().is_open(), !goes_down);
+    }
+}
+
 /// Its request was on its way when the server began to go down.
 #[test]
 fn what_has_no_end_ends_at_once_where_the_server_goes_down_already() {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use tempfile::TempDir;
 use tripoll::guard::{Scope, Users};
-use tripoll::http::{Answer, Inquiry, Limits, Reception, Reject, Request, Service};
+use tripoll::http::{Answer, Inquiry, Limits, Reception, Reject, Request, Service, StatusCode};
 use tripoll::offload::Pool;
 use tripoll::poller::Strategy;
 use tripoll::{HttpServer, Response};
@@ -183,6 +183,7 @@ impl Finding {
                     None
                 }))
             }
+            "/interim" => Some(Inquiry::new(self.pool.clone(), || Some(Response::new(StatusCode::CONTINUE)))),
             "/panic" => Some(Inquiry::new(self.pool.clone(), || std::panic::resume_unwind(Box::new("as asked")))),
             _ => None,
         }
@@ -234,6 +235,8 @@ fn what_is_not_found_out_is_500_and_what_too_many_ask_is_503(strategy: Strategy)
     for head in [
         "GET /panic HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "POST /panic HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
+        "GET /interim HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /interim HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
     ] {
         let mut client = Client::new(serving.address);
         for _ in 0..2 {

@@ -199,8 +199,8 @@ impl Cache {
         paths.iter().for_each(|path| kept.remove(path));
     }
 
-    /// Lets go of what was used least lately, until a descriptor is closed with it (by the answers that still send its file, where there
-    /// are some). Whether one was kept.
+    /// Lets go of entries, the least lately used first, until one of them had a descriptor, which is closed once no answer sends its file any
+    /// more. False where none was kept.
     pub(crate) fn give_way(&self) -> bool {
         let mut kept = self.lock();
         let had = kept.descriptors;

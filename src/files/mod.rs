@@ -79,6 +79,8 @@ pub struct Files {
 /// RFC 9110 §12.5.5: who asks otherwise is answered otherwise.
 fn with_vary_accept(answer: Answer) -> Answer {
     match answer {
+        // A listing says so itself, one that is made beside the loop too.
+        Answer::Now(response) if response.field_value("vary") == Some(b"Accept") => response.into(),
         Answer::Now(response) => response.field("Vary", "Accept").into(),
         answer @ (Answer::Later(_) | Answer::Upgrade(..)) => answer,
     }

@@ -91,7 +91,7 @@ impl Phase {
 
     /// A request is to be answered whose head was read before.
     fn answering(is_last: bool) -> Phase {
-        Phase::Head { searched: 0, empty_lines: 0, is_timed: true, is_head: false, is_last }
+        Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false, is_last }
     }
 
     /// Whether the answer to the head that is there is the last.
@@ -403,7 +403,7 @@ impl Connection {
             }
             Answer::Later(Later(source)) => source,
         };
-        let is_last = !keep_alive || self.phase.answers_last();
+        let is_last = self.phase.answers_last();
         let from = match source {
             Source::Timer(time, respond) => match cx.now.monotonic.checked_add(time) {
                 Some(at) => Awaited::Timer { at, respond: Some(respond) },
@@ -493,7 +493,7 @@ impl Connection {
                 self.phase = Phase::Stream(Box::new(Outgoing { head: head.to_vec(), status, streaming, closes }));
                 self.stream(cx);
                 if is_last {
-                    self.cue(Cue::ShuttingDown, cx); // It was told before the stream began.
+                    self.cue(Cue::ShuttingDown, cx); // The server went down before there was a stream to tell.
                 }
             }
             None if closes => self.end(cx),

@@ -299,7 +299,7 @@ impl Response {
     }
 
     /// The value of its first field of a name, which is in lower case.
-    fn field_value(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn field_value(&self, name: &str) -> Option<&[u8]> {
         self.fields.as_slice().split_inclusive(|byte| *byte == b'\n').find_map(|line| value_of(line, name))
     }
 

@@ -77,7 +77,7 @@ impl Stream {
     }
 
     /// Begins to send it.
-    pub(super) fn begin(self, end: StreamEnd, pool: &Arc<Pool>, cx: &mut Context<'_>) -> Streaming {
+    pub(super) fn begin(self, told_by: StreamEnd, pool: &Arc<Pool>, cx: &mut Context<'_>) -> Streaming {
         let Ahead { supply, beat } = *self.0;
         let supply = match supply {
             Source::Chunks(chunks) => Supply::Chunks(chunks),
@@ -92,7 +92,7 @@ impl Stream {
         };
         cx.live(beat.is_some());
         cx.deadline(beat.map_or(Deadline::Never, |beat| Deadline::After(beat.interval)));
-        Streaming { supply, beat, end, body_bytes: 0 }
+        Streaming { supply, beat, told_by, body_bytes: 0 }
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) enum StreamEnd {
 pub(super) struct Streaming {
     supply: Supply,
     beat: Option<Beat>,
-    end: StreamEnd,
+    told_by: StreamEnd,
     body_bytes: u64,
 }
 
@@ -207,7 +207,7 @@ impl Streaming {
 
     /// Ends it, though its supply has more.
     pub(super) fn end(&mut self, cx: &mut Context<'_>) -> Progress {
-        if self.end == StreamEnd::LastChunk {
+        if self.told_by == StreamEnd::LastChunk {
             cx.out().write(b"0\r\n\r\n");
         }
         Progress::Ended
@@ -219,7 +219,7 @@ impl Streaming {
             return; // A chunk of no bytes is the end.
         }
         self.body_bytes += length;
-        match self.end {
+        match self.told_by {
             StreamEnd::Close => cx.out().append(chunk),
             StreamEnd::LastChunk => {
                 cx.out().write(format!("{length:x}\r\n").as_bytes());

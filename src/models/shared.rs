@@ -50,7 +50,7 @@ impl Shared {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A protocol panicked, and is no more.
+    /// A protocol panicked.
     pub(super) fn note_panic(&self, now: Instant) {
         self.tally.count_panic();
         self.notice(&Notice::ProtocolPanicked, now);

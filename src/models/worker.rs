@@ -117,7 +117,7 @@ impl Worker {
             }
             Accepted::Nothing => false,
             Accepted::Lost => true,
-            Accepted::Unable(_) if (self.shared.on_shortage)() => true,
+            Accepted::Unable(error) if sys::is_out_of_resources(&error) && (self.shared.on_shortage)() => true,
             Accepted::Unable(error) => {
                 self.notice(Notice::CannotAccept(error));
                 std::thread::sleep(ACCEPT_RETRY);

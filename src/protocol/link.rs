@@ -42,7 +42,7 @@ pub struct Link {
     shutdowns_told: u8,
 }
 
-/// Stands where a protocol was.
+/// Stands in for the protocol while it is dropped, so that what its destructor throws can be caught.
 struct Gone;
 
 impl Protocol for Gone {
@@ -183,12 +183,12 @@ impl Link {
             self.act(driver, |protocol, cx| protocol.cue(cue, cx)); // The last cue: a successor would be opened after it.
             return;
         }
-        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
         self.shutdowns_told += u8::from(cue == Cue::ShuttingDown);
+        self.call(driver, |protocol, cx| protocol.cue(cue, cx));
         self.feed(&[], driver);
     }
 
-    /// Tells the protocol that all is over, and drops it: the driver's last call. Whether it went without a panic; one goes no further.
+    /// Cues [`Cue::Closed`] and drops the protocol: the driver's last call. False where either panicked: that goes no further.
     pub fn close(&mut self, driver: &mut Driver<'_>) -> bool {
         let told = catch_unwind(AssertUnwindSafe(|| self.cue(Cue::Closed, driver)));
         let protocol = std::mem::replace(&mut self.protocol, Box::new(Gone));
@@ -244,7 +244,7 @@ impl Link {
             driver.deadline = Some(Deadline::Never);
             next = self.act(driver, |protocol, cx| protocol.cue(Cue::Opened, cx));
             for _ in 0..self.shutdowns_told {
-                if next.is_none() {
+                if next.is_none() && self.fate == Fate::Open {
                     next = self.act(driver, |protocol, cx| protocol.cue(Cue::ShuttingDown, cx));
                 }
             }

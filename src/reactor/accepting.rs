@@ -10,6 +10,7 @@ use crate::transport::{self, Accepted, Stage};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// How long a listener that could not accept rests before it tries again, in case no connection of ours ends before.
@@ -154,8 +155,13 @@ impl<K: Kernel> Reactor<K> {
         let token = self.slots.insert(Source::Connection(connection));
         let Some(Source::Connection(connection)) = self.slots.get_mut(token) else { unreachable!("inserted just now") };
         if let Err(error) = self.poller.add(connection.socket.as_fd(), token, interest) {
-            let Some(Source::Connection(connection)) = self.slots.remove(token) else { unreachable!("it is there") };
-            return Err((error, connection.socket));
+            let Some(Source::Connection(Connection { socket, link, .. })) = self.slots.remove(token) else {
+                unreachable!("it is there")
+            };
+            if catch_unwind(AssertUnwindSafe(|| drop(link))).is_err() {
+                self.note_panic();
+            }
+            return Err((error, socket));
         }
         if let Some(peer) = peer.filter(|_| self.limits.per_address_max < usize::MAX) {
             self.origins.enter(token.index, peer);

@@ -118,7 +118,7 @@ pub struct Counters {
     pub opened: u64,
     /// Connections of listeners that are open.
     pub open: usize,
-    /// Protocols that panicked.
+    /// Panics of protocols; one that panicked may once more, when it is dropped.
     pub panics: u64,
     /// Bytes that connections received.
     pub received_bytes: u64,

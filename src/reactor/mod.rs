@@ -1,6 +1,7 @@
 //! The loop: sockets and their links, turn after turn, on one thread. Knows no protocol by name.
 //!
-//! Invariant: `touching` is the only place that sends, changes interest or closes, and nothing re-enters: a turn collects, then acts.
+//! Invariant: what becomes of a connection is done in `touching` alone (of listeners, and who is turned away: in `accepting`), and nothing
+//! re-enters: a turn collects, then acts.
 //!
 //! ```text
 //!   ┌▶ 1 wait, until the nearest deadline at most
@@ -428,7 +429,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// A protocol panicked, and is no more.
+    /// A protocol panicked.
     fn note_panic(&mut self) {
         self.counters.panics += 1;
         self.notice(Notice::ProtocolPanicked);

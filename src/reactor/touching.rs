@@ -1,6 +1,6 @@
-//! What happens to one connection, and what comes of it: the one place that sends, changes interest or closes.
+//! What happens to one connection that has a slot, and what comes of it: here alone it is sent to, watched for something else, closed.
 //!
-//! Invariant: once it returns, what is watched, the timer and what is queued are as the link wants them, or the connection is gone.
+//! Invariant: once `touch` returns, what is watched, the timer and what is queued are as the link wants them, or the connection is gone.
 
 use super::{Connection, Pace, Reactor, Source};
 use crate::poller::{Direction, Interest, Token, Updates};

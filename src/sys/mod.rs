@@ -29,13 +29,13 @@ pub use fs::{
 pub use kernel::{Calls, Kernel, Linux};
 pub use memory::SharedNumbers;
 pub use net::{
-    abort_on_close, accept, bar_entry, connect, discard, keep_alive, listen, receive, send, send_file, set_buffers,
-    shutdown_write, stop_listening,
+    abort_on_close, accept, bar_entry, connect, discard, is_of_new_connection, keep_alive, listen, receive, send,
+    send_file, set_buffers, shutdown_write, stop_listening,
 };
 pub use output::{LocalTime, PIPE_BUF, is_writable, local_time, reopen_to_write};
 pub use process::{
-    EventFd, Signal, forward_signals, is_no_file, is_of_new_connection, is_open, is_out_of_resources,
-    raise_descriptor_limit, set_descriptor_limit, signal_thread,
+    EventFd, Signal, forward_signals, is_no_file, is_open, is_out_of_resources, raise_descriptor_limit,
+    set_descriptor_limit, signal_thread,
 };
 pub use refused::{EPERM, refused_calls, try_refused_calls};
 pub use user::{User, become_user, is_root, user_named};

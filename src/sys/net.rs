@@ -156,6 +156,27 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     Ok((socket, address(&storage)))
 }
 
+/// Whether `error` of accept(2) is one of the connection that was to be accepted, or of the network that it came by: the next may be sound.
+/// (EOPNOTSUPP would be the listener's, were it no stream socket: nothing here listens with another.)
+pub fn is_of_new_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ETIMEDOUT
+        )
+    )
+}
+
 /// An address of the kernel's as std's. What is neither IPv4 nor IPv6 (a Unix socket) has no address: `0.0.0.0:0`.
 fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
     match libc::c_int::from(storage.ss_family) {

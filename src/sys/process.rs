@@ -43,26 +43,6 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Whether `error` of accept(2) is one of the connection that was to be accepted, or of the network that it came by: the next may be sound.
-pub fn is_of_new_connection(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EHOSTDOWN
-                | libc::EHOSTUNREACH
-                | libc::ENETDOWN
-                | libc::ENETUNREACH
-                | libc::ENONET
-                | libc::ENOPROTOOPT
-                | libc::EOPNOTSUPP
-                | libc::EPERM
-                | libc::EPROTO
-                | libc::ETIMEDOUT
-        )
-    )
-}
-
 /// Whether `error` says that what was opened is there but no file: a socket (ENXIO), a device without a driver
 /// (ENODEV), a link that is not followed (ELOOP).
 pub fn is_no_file(error: &io::Error) -> bool {

@@ -6,14 +6,23 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tripoll::poller::Strategy;
 use tripoll::protocol::Protocol;
 use tripoll::reactor::{Limits, Notice, Reactor};
 use tripoll::sys;
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
+    let give_up = Instant::now() + PATIENCE;
+    let stream = loop {
+        match TcpStream::connect(address) {
+            // The server may have the last descriptor for a moment: accept(2) takes one even where nobody waits.
+            Err(error) if error.raw_os_error() == Some(24) && Instant::now() < give_up => {}
+            connected => break connected.unwrap(),
+        }
+    };
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }

@@ -4,7 +4,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any answer takes on a busy machine: past it a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -118,6 +118,9 @@ fn read_field(line: &str) -> Option<(String, String)> {
     (is_name && is_value).then(|| (name.to_string(), value.to_string()))
 }
 
+/// errno(3)
+const EMFILE: i32 = 24;
+
 /// A connection to a server.
 pub struct Client {
     socket: TcpStream,
@@ -128,7 +131,14 @@ pub struct Client {
 impl Client {
     #[track_caller]
     pub fn new(address: SocketAddr) -> Client {
-        let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("the server listens");
+        let give_up = Instant::now() + PATIENCE;
+        let socket = loop {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                // A server in this process may have the last descriptor for a moment: accept(2) takes one even where nobody waits.
+                Err(error) if error.raw_os_error() == Some(EMFILE) && Instant::now() < give_up => {}
+                connected => break connected.expect("the server listens"),
+            }
+        };
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();

@@ -49,7 +49,7 @@ const PITFALLS: [Pitfall; 7] = [
         name: "write-always",
         mistake: "waiting for room to write all the time",
         run: write_always,
-        see: "src/reactor/mod.rs, touch: write interest only while an outbox has bytes that the kernel did not take",
+        see: "src/reactor/touching.rs, touch: write interest only while an outbox has bytes that the kernel did not take",
     },
     Pitfall {
         name: "write-never",

@@ -28,7 +28,9 @@ pub enum Accepted {
     Nothing,
     /// Somebody waited and is gone; the next may be there.
     Lost,
-    /// It can't accept now, mostly for want of descriptors; asking again at once would spin.
+    /// Descriptors or memory are wanting: asking again at once would spin, unless some were given up.
+    Short(io::Error),
+    /// It can't accept now for another reason; asking again at once would spin.
     Unable(io::Error),
 }
 
@@ -38,6 +40,7 @@ pub fn accept(kernel: &mut impl Kernel, listener: BorrowedFd<'_>) -> Accepted {
         Ok((socket, peer)) => Accepted::Connection(socket, peer),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nothing,
         Err(error) if error.kind() == ErrorKind::Interrupted || sys::is_of_new_connection(&error) => Accepted::Lost,
+        Err(error) if sys::is_out_of_resources(&error) => Accepted::Short(error),
         Err(error) => Accepted::Unable(error),
     }
 }

@@ -159,7 +159,7 @@ impl Listener {
             Accepted::Connection(socket, peer) => Ok((socket, peer)),
             Accepted::Nothing => Err(ErrorKind::WouldBlock.into()),
             Accepted::Lost => Err(ErrorKind::Interrupted.into()), // The next may be there.
-            Accepted::Unable(error) => Err(error),
+            Accepted::Short(error) | Accepted::Unable(error) => Err(error),
         };
         let (socket, peer) = self.watched.attempt(Direction::Read, accept).await?;
         Ok((Stream::new(self.watched.core.clone(), socket).map_err(without_socket)?, peer))

@@ -117,8 +117,8 @@ impl Worker {
             }
             Accepted::Nothing => false,
             Accepted::Lost => true,
-            Accepted::Unable(error) if sys::is_out_of_resources(&error) && (self.shared.on_shortage)() => true,
-            Accepted::Unable(error) => {
+            Accepted::Short(_) if (self.shared.on_shortage)() => true,
+            Accepted::Short(error) | Accepted::Unable(error) => {
                 self.notice(Notice::CannotAccept(error));
                 std::thread::sleep(ACCEPT_RETRY);
                 false

@@ -5,7 +5,7 @@
 use super::{Connection, Notice, Reactor, Source, Visitor};
 use crate::poller::{Direction, Event, Interest, Token};
 use crate::protocol::{Cue, Deadline, Link, Protocol};
-use crate::sys::{self, Kernel};
+use crate::sys::Kernel;
 use crate::transport::{self, Accepted, Stage};
 use std::io;
 use std::net::SocketAddr;
@@ -81,12 +81,8 @@ impl<K: Kernel> Reactor<K> {
             }
             Accepted::Lost => true,
             // Who waits is there in the next turn too.
-            Accepted::Unable(error)
-                if sys::is_out_of_resources(&error) && ((self.on_shortage)() || self.evict_idle()) =>
-            {
-                false
-            }
-            Accepted::Unable(error) => {
+            Accepted::Short(_) if (self.on_shortage)() || self.evict_idle() => false,
+            Accepted::Short(error) | Accepted::Unable(error) => {
                 self.rest_listener(token);
                 self.notice(Notice::CannotAccept(error));
                 false

@@ -126,18 +126,20 @@ impl Files {
             return Ok(self.writer.iter().fold(response, |response, writer| writer.limits(response)).into());
         }
         self.check_method(request)?;
-        let is_app = self.options.spa && [Method::GET, Method::HEAD].contains(request.method());
         match self.answer_path(request, request.path()) {
-            Err(Reject::NotFound) if is_app => {
-                let page = match request.accepts_html() {
-                    true => self.answer_path(request, "/"),
-                    false => self.not_found().map(Answer::from),
-                };
-                page.map(with_vary_accept)
-            }
-            Err(Reject::NotFound) => self.not_found().map(Answer::from),
+            Err(Reject::NotFound) => self.answer_not_found(request),
             answer => answer,
         }
+    }
+
+    /// Answers where the path names nothing: by the app that routes by itself, if there is one, to who accepts HTML.
+    fn answer_not_found(&self, request: &Request<'_>) -> Result<Answer, Reject> {
+        let is_app = self.options.spa && [Method::GET, Method::HEAD].contains(request.method());
+        let answer = match is_app && request.accepts_html() {
+            true => self.answer_path(request, "/"),
+            false => self.not_found().map(Answer::from),
+        };
+        if is_app { answer.map(with_vary_accept) } else { answer }
     }
 
     /// Answers with what `path` names: from the cache, or from the file system.

@@ -87,10 +87,8 @@ enum Phase {
 }
 
 impl Phase {
-    const HEAD: Phase = Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false, is_last: false };
-
-    /// A request is to be answered whose head was read before.
-    fn answering(is_last: bool) -> Phase {
+    /// Awaiting a head, or about to answer a request whose head was read before.
+    const fn head(is_last: bool) -> Phase {
         Phase::Head { searched: 0, empty_lines: 0, is_timed: false, is_head: false, is_last }
     }
 
@@ -195,7 +193,7 @@ impl Protocol for Connection {
 
 impl Connection {
     pub(super) fn new(shared: Rc<Shared>, peer: SocketAddr) -> Connection {
-        Connection { shared, peer: peer.into(), phase: Phase::HEAD }
+        Connection { shared, peer: peer.into(), phase: Phase::head(false) }
     }
 
     fn receive_head(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
@@ -352,7 +350,7 @@ impl Connection {
             unreachable!("the caller matched it")
         };
         let Incoming { taker, is_last, .. } = *incoming;
-        self.phase = Phase::answering(is_last);
+        self.phase = Phase::head(is_last);
         let (bytes, body, sink) = match taker {
             Taker::Handler { head, body } => (head, body, None),
             Taker::Sink { head, sink } => (head, Vec::new(), Some(sink)),
@@ -450,7 +448,7 @@ impl Connection {
             return cx.deadline(pending.from.deadline()); // The one that passed is gone.
         };
         let (bytes, is_last) = (std::mem::take(&mut pending.head), pending.is_last);
-        self.phase = Phase::answering(is_last);
+        self.phase = Phase::head(is_last);
         cx.pause_input(false);
         if matches!(found, Found::Known) {
             return self.receive_request(&bytes, false, cx);
@@ -562,7 +560,7 @@ impl Connection {
     }
 
     fn await_head(&mut self, cx: &mut Context<'_>) {
-        self.phase = Phase::HEAD;
+        self.phase = Phase::head(false);
         cx.deadline(Deadline::Idle(self.shared.limits.idle_timeout));
     }
 

@@ -905,6 +905,13 @@ impl ByHand {
         panic!("the loop spins");
     }
 
+    /// Turns that wait a little for what comes over TCP.
+    fn turn_thrice(&mut self) {
+        for _ in 0..3 {
+            self.reactor.turn(Some(Duration::from_millis(20))).unwrap();
+        }
+    }
+
     fn say(&mut self, line: &str) {
         self.peer.write_all(line.as_bytes()).unwrap();
         self.settle();
@@ -1054,14 +1061,10 @@ fn short_of_descriptors(strategy: Strategy) -> (ByHand, [TcpStream; 2]) {
     turn_until_opened(&mut by_hand, 1);
     by_hand.accept_error.set(Some(24)); // EMFILE
     let second = TcpStream::connect(address).unwrap();
-    for _ in 0..3 {
-        by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
-    }
+    by_hand.turn_thrice();
     by_hand.settle();
     by_hand.accept_error.set(None);
-    for _ in 0..3 {
-        by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
-    }
+    by_hand.turn_thrice();
     assert_eq!(by_hand.reactor.counters().opened, 1, "it does not ask again, as long as the clock stands");
     (by_hand, [first, second])
 }
@@ -1087,14 +1090,10 @@ fn an_error_of_a_new_connection_costs_no_other(strategy: Strategy) {
         by_hand.say("rest\n"); // From now on it is idle.
         by_hand.accept_error.set(Some(error));
         let _client = TcpStream::connect(address).unwrap();
-        for _ in 0..3 {
-            by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
-        }
+        by_hand.turn_thrice();
         by_hand.accept_error.set(None);
         if rests {
-            for _ in 0..3 {
-                by_hand.reactor.turn(Some(Duration::from_millis(20))).unwrap();
-            }
+            by_hand.turn_thrice();
             assert_eq!(by_hand.reactor.counters().opened, 0, "it does not ask again, as long as the clock stands");
             by_hand.move_clock(MINUTE / 2);
         }

@@ -1,31 +1,18 @@
 //! No descriptor left: EMFILE. In a process of its own, since all of it shares the limit.
 
+mod client;
 mod echo;
 
+use client::connect;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tripoll::poller::Strategy;
 use tripoll::protocol::Protocol;
 use tripoll::reactor::{Limits, Notice, Reactor};
 use tripoll::sys;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let give_up = Instant::now() + PATIENCE;
-    let stream = loop {
-        match TcpStream::connect(address) {
-            // The server may have the last descriptor for a moment: accept(2) takes one even where nobody waits.
-            Err(error) if error.raw_os_error() == Some(24) && Instant::now() < give_up => {}
-            connected => break connected.unwrap(),
-        }
-    };
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
-}
 
 fn ask(stream: &mut TcpStream) {
     stream.write_all(b"ping").unwrap();

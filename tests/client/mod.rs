@@ -121,6 +121,22 @@ fn read_field(line: &str) -> Option<(String, String)> {
 /// errno(3)
 const EMFILE: i32 = 24;
 
+/// A socket that is connected and waits for nothing longer than [`PATIENCE`]. A server in this process may have the last descriptor for a moment,
+/// since accept(2) takes one even where nobody waits: then it tries again.
+#[track_caller]
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let give_up = Instant::now() + PATIENCE;
+    let socket = loop {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Err(error) if error.raw_os_error() == Some(EMFILE) && Instant::now() < give_up => {}
+            connected => break connected.expect("the server listens"),
+        }
+    };
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
 /// A connection to a server.
 pub struct Client {
     socket: TcpStream,
@@ -131,16 +147,7 @@ pub struct Client {
 impl Client {
     #[track_caller]
     pub fn new(address: SocketAddr) -> Client {
-        let give_up = Instant::now() + PATIENCE;
-        let socket = loop {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
-                // A server in this process may have the last descriptor for a moment: accept(2) takes one even where nobody waits.
-                Err(error) if error.raw_os_error() == Some(EMFILE) && Instant::now() < give_up => {}
-                connected => break connected.expect("the server listens"),
-            }
-        };
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        let socket = connect(address);
         socket.set_nodelay(true).unwrap();
         Client { socket, received: Vec::new() }
     }
